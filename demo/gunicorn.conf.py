@@ -1,0 +1,31 @@
+"""Gunicorn's settings for one node of the demo. Read anew by each master, so that a reload takes up a new environment."""
+
+import os
+import re
+from pathlib import Path
+
+root = Path(os.environ["GUNICORN_ROOT"])
+
+wsgi_app = "shop.wsgi"
+bind = f"unix:{root}/app.sock"
+pidfile = f"{root}/gunicorn.pid"
+chdir = str(root / "current")
+workers = 2
+threads = 4
+timeout = 60
+graceful_timeout = 35
+control_socket_disable = True
+raw_env = [
+    f"{name}=" + re.sub(r"\\(.)", r"\1", value)
+    for name, value in re.findall(r'^(\w+)="(.*)"$', (root / "shared/environment").read_text(), re.MULTILINE)
+]
+
+
+def post_worker_init(worker):
+    """Tell gunicornctl.py that a worker of this master serves."""
+    (root / f"gunicorn.{worker.ppid}.ready").touch()
+
+
+def on_exit(server):
+    """Leave nothing behind."""
+    (root / f"gunicorn.{server.pid}.ready").unlink(missing_ok=True)

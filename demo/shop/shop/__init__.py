@@ -1,0 +1,1 @@
+"""The project: a small online shop."""

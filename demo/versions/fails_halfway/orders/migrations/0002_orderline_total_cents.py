@@ -1,0 +1,47 @@
+"""Store the total of every order line, and die on the way.
+
+What is done by then stays done: the migration is not atomic.
+"""
+
+from itertools import islice
+
+from django.db import migrations, models
+
+BATCH_SIZE = 500
+
+
+def fill_half_of_the_totals(apps, schema_editor):
+    """Compute the totals of the first half of the lines, then fail."""
+    order_lines = apps.get_model("orders", "OrderLine").objects
+    count = order_lines.count()
+    rows = order_lines.order_by("pk")[: count // 2].iterator(chunk_size=BATCH_SIZE)
+    while batch := list(islice(rows, BATCH_SIZE)):
+        for line in batch:
+            line.total_cents = line.quantity * line.unit_price_cents
+        # An upsert of rows that all exist: several times faster than bulk_update.
+        order_lines.bulk_create(
+            batch, update_conflicts=True, unique_fields=["id"], update_fields=["total_cents"]
+        )
+    raise RuntimeError(f"The migration failed on purpose after {count // 2} of {count} order lines.")
+
+
+class Migration(migrations.Migration):
+    """Add the column empty, fill half of it and never reach the end."""
+
+    atomic = False
+
+    dependencies = [("orders", "0001_initial")]
+
+    operations = [
+        migrations.AddField(
+            model_name="orderline",
+            name="total_cents",
+            field=models.PositiveIntegerField(editable=False, null=True),
+        ),
+        migrations.RunPython(fill_half_of_the_totals, migrations.RunPython.noop),
+        migrations.AlterField(
+            model_name="orderline",
+            name="total_cents",
+            field=models.PositiveIntegerField(editable=False),
+        ),
+    ]

@@ -1,0 +1,25 @@
+# Copyright (c) 2026 the Intermission developers
+# SPDX-License-Identifier: MIT
+"""Prints a text on the controller's terminal; its documentation is the module's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+
+
+class ActionModule(ActionBase):
+    """See the module's documentation."""
+
+    _requires_connection = False
+    _supports_check_mode = True
+
+    def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
+        """Print and change nothing."""
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        _, arguments = self.validate_argument_spec({"text": {"type": "str", "required": True}})
+        Display().display(arguments["text"])
+        result["changed"] = False
+        return result

@@ -1,0 +1,40 @@
+"""Which run of Ansible this is: user, host and process, so that a deploy lock can name its holder."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+STARTED_FIELD = 19
+
+
+def process_started(pid: int) -> str:
+    """Give the start time of a process in clock ticks since boot (proc(5), field 22), empty where it is gone.
+
+    Together with the pid it tells a process from a later one with the same number.
+    """
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[STARTED_FIELD]
+    except OSError:
+        return ""
+
+
+def identity(pid: int) -> dict[str, Any]:
+    """Name the run whose main process has this pid."""
+    return {"user": getpass.getuser(), "host": socket.gethostname(), "pid": pid, "started": process_started(pid)}
+
+
+def is_dead(holder: dict[str, Any]) -> bool:
+    """Tell whether a holder is known to be gone; one on another controller, or without a start time, never is."""
+    if holder.get("host") != socket.gethostname() or not holder.get("started"):
+        return False
+    try:
+        os.kill(int(holder["pid"]), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        pass
+    return process_started(int(holder["pid"])) != holder["started"]

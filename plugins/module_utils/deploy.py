@@ -1,0 +1,87 @@
+"""The deploy of a site on a host: who is at it, in which phase, and what has been done. One file, ``deploy.json``.
+
+The file is the deploy lock: it comes into being with link(2), which only one of two can do, and goes when the deploy is over.
+One that is left by a controller that died names its holder and the phase that it died in.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from datetime import datetime, timezone
+from typing import Any, Optional
+
+from ansible_collections.intermission.django.plugins.module_utils.files import sync_directory, write_file
+from ansible_collections.intermission.django.plugins.module_utils.state import StateDirectory
+
+IDENTITY = ("user", "host", "pid", "started")
+
+
+class DeployRecord:
+    """The record of the deploy that is under way on this host."""
+
+    def __init__(self, directory: StateDirectory) -> None:
+        """Name the record; nothing is read yet."""
+        self.directory = directory
+        self.path = directory.path / "deploy.json"
+
+    def read(self) -> Optional[dict[str, Any]]:
+        """Read the record of an unfinished deploy, None where there is none."""
+        try:
+            content: dict[str, Any] = json.loads(self.path.read_text(encoding="utf-8"))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except ValueError:
+            return {"holder": {}, "phase": "unknown"}
+        return content
+
+    def begin(self, holder: dict[str, Any], release: str, take_over: bool) -> Optional[dict[str, Any]]:
+        """Take the lock; gives the record of another's deploy where that holds it and is not to be taken over."""
+        content = {"holder": holder, "release": release, "phase": "prepare", "since": _now()}
+        staged = self.path.with_name(f".deploy.json.{os.getpid()}")
+        write_file(staged, json.dumps(content).encode(), 0o664)
+        try:
+            with self.directory.locked():
+                other = self.read()
+                if other is not None and not same_holder(other["holder"], holder):
+                    if not take_over:
+                        return other
+                    self._record("deploy taken over", holder, release=release, former=other)
+                if other is not None:
+                    self.path.unlink()
+                os.link(staged, self.path)
+                sync_directory(self.path.parent)
+        finally:
+            staged.unlink()
+        self._record("deploy begun", holder, release=release)
+        return None
+
+    def enter(self, phase: str, holder: dict[str, Any]) -> None:
+        """Note that the deploy goes into a phase."""
+        content = self.read() or {"holder": holder, "since": _now()}
+        write_file(self.path, json.dumps({**content, "phase": phase}).encode(), 0o664)
+        self._record("deploy phase", holder, phase=phase, release=content.get("release"))
+
+    def end(self, outcome: str, holder: dict[str, Any]) -> bool:
+        """Give the lock back, if it is this holder's; gives whether it was."""
+        content = self.read()
+        if content is None or not same_holder(content["holder"], holder):
+            return False
+        self.path.unlink()
+        sync_directory(self.path.parent)
+        self._record("deploy ended", holder, outcome=outcome, release=content.get("release"))
+        return True
+
+    def _record(self, event: str, holder: dict[str, Any], **details: Any) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            self.directory.record(event, str(holder.get("user")), str(holder.get("host")), **details)
+
+
+def same_holder(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Tell whether two records were made by the same run."""
+    return all(one.get(part) == other.get(part) for part in IDENTITY)
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")

@@ -1,0 +1,44 @@
+"""Asks the site's own Django, in the release's virtualenv, for its plan of migrations, or to migrate."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any, Optional
+
+from ansible_collections.intermission.django.plugins.module_utils import django_side
+from ansible_collections.intermission.django.plugins.module_utils.environment import load_file
+
+
+class MigrationError(Exception):
+    """The site's Django could not be asked; the message has what it said."""
+
+
+def process_environment(environment_file: Optional[str]) -> dict[str, str]:
+    """Give the environment that the site's own code runs in: this one's basics and the environment file."""
+    basics = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
+    return {**basics, **(load_file(environment_file) if environment_file else {})}
+
+
+def run(python: str, project: str, environment_file: Optional[str], **request: Any) -> dict[str, Any]:
+    """Run ``django_side`` in a project directory. Raises MigrationError with the last lines that it said."""
+    with tempfile.TemporaryDirectory(prefix="intermission-") as directory:
+        result = Path(directory) / "result.json"
+        answer = subprocess.run(
+            [python, "-", json.dumps({**request, "result": str(result)})],
+            input=inspect.getsource(django_side),
+            cwd=project,
+            env=process_environment(environment_file),
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+        )
+        if answer.returncode != 0 or not result.exists():
+            raise MigrationError((answer.stderr or answer.stdout).strip()[-4000:] or "it said nothing")
+        content: dict[str, Any] = json.loads(result.read_text(encoding="utf-8"))
+        return content

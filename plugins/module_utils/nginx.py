@@ -1,0 +1,68 @@
+"""Nginx configuration files that are only kept when Nginx accepts them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Optional
+
+from ansible_collections.intermission.django.plugins.module_utils.files import sync_directory, write_file
+from ansible_collections.intermission.django.plugins.module_utils.service import Service, run
+
+
+class NginxError(Exception):
+    """Nginx refused the new files, and the former ones are back; the message names file and line."""
+
+
+def read(path: Path) -> Optional[str]:
+    """Read a file; None where it is not there."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+
+
+def changes(files: dict[str, Optional[str]]) -> dict[Path, tuple[Optional[str], Optional[str]]]:
+    """Find what differs: path to (content before, content after); None stands for a file that is not there."""
+    found = {Path(name): (read(Path(name)), content) for name, content in files.items()}
+    return {path: pair for path, pair in found.items() if pair[0] != pair[1]}
+
+
+def write_all(contents: dict[Path, Optional[str]]) -> None:
+    """Write or remove each file."""
+    for path, content in contents.items():
+        if content is not None:
+            write_file(path, content.encode(), 0o644)
+        elif path.exists():
+            path.unlink()
+            sync_directory(path.parent)
+
+
+def apply(files: dict[str, Optional[str]], pending: Path, test: str, service: Service) -> bool:
+    """Bring the files to their content, test, then start or reload Nginx; gives whether anything was done.
+
+    ``pending`` holds the former contents from before the first write until Nginx has taken up the new ones: an
+    apply that was cut short is finished, or put back, by the next. Raises NginxError, ServiceError and OSError.
+    """
+    before = {path: old for path, (old, _) in changes(files).items()}
+    if pending.exists():
+        former = json.loads(pending.read_text(encoding="utf-8"))
+        before.update({Path(name): old for name, old in former.items()})
+    if not before and service.running():
+        return False
+    write_file(pending, json.dumps({str(path): old for path, old in before.items()}).encode(), 0o600)
+    try:
+        write_all({Path(name): content for name, content in files.items()})
+        tested = run(test, service.seconds)
+        if tested.returncode != 0:
+            raise NginxError(f"Nginx refuses the new configuration:\n{(tested.stdout + tested.stderr).strip()}")
+    except BaseException:
+        write_all(before)
+        pending.unlink()
+        raise
+    if service.running():
+        service.reload()
+    else:
+        service.start()
+    pending.unlink()
+    return True

@@ -1,0 +1,116 @@
+"""What can be known to be wrong on a host before anything is changed there."""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import socket
+import stat
+from pathlib import Path
+from typing import Optional
+
+SUN_PATH_BYTES = 107
+LISTEN_STATE = "0A"
+
+
+def socket_path_fault(path: str) -> Optional[str]:
+    """Say why a unix socket cannot have this path (unix(7): 108 bytes with the closing zero), or None."""
+    length = len(os.fsencode(path))
+    if length > SUN_PATH_BYTES:
+        return f"{path} has {length} bytes, and a unix socket's path may have {SUN_PATH_BYTES}"
+    return None
+
+
+def closed_ancestor(path: str, user: str) -> Optional[str]:
+    """Name the first directory on the way to ``path`` that ``user`` may not traverse, or None.
+
+    Directories that are not there yet are passed over. Raises KeyError where there is no such user.
+    """
+    account = pwd.getpwnam(user)
+    groups = {account.pw_gid} | {group.gr_gid for group in grp.getgrall() if user in group.gr_mem}
+    if account.pw_uid == 0:
+        return None
+    for directory in [*reversed(Path(path).parents), Path(path)]:
+        try:
+            status = directory.stat()
+        except FileNotFoundError:
+            return None
+        except PermissionError:
+            return str(directory.parent)
+        if status.st_uid == account.pw_uid:
+            allowed = status.st_mode & stat.S_IXUSR
+        elif status.st_gid in groups:
+            allowed = status.st_mode & stat.S_IXGRP
+        else:
+            allowed = status.st_mode & stat.S_IXOTH
+        if not allowed:
+            return str(directory)
+    return None
+
+
+def split_listen(listen: str) -> tuple[str, int]:
+    """Take address and port out of an Nginx ``listen`` value such as ``80``, ``127.0.0.1:8081`` or ``[::]:443 ssl``.
+
+    The address is ``*`` where none is given. Raises ValueError.
+    """
+    value = listen.split()[0] if listen.split() else ""
+    address, _, port = value.rpartition(":")
+    if not port.isdigit() or not 0 < int(port) < 65536:
+        raise ValueError(f"'{listen}' has no port")
+    return address or "*", int(port)
+
+
+def listening_inodes(port: int, tables: tuple[str, ...] = ("/proc/net/tcp", "/proc/net/tcp6")) -> dict[str, str]:
+    """Map the inode of each TCP socket that listens on a port to its address, from proc(5)'s tables."""
+    found = {}
+    for table in tables:
+        try:
+            rows = Path(table).read_text(encoding="ascii").splitlines()[1:]
+        except FileNotFoundError:
+            continue
+        for row in rows:
+            fields = row.split()
+            address, hexadecimal_port = fields[1].rsplit(":", 1)
+            if fields[3] == LISTEN_STATE and int(hexadecimal_port, 16) == port:
+                found[fields[9]] = readable_address(address)
+    return found
+
+
+def readable_address(hexadecimal: str) -> str:
+    """Turn an address of /proc/net/tcp (words in host byte order) into its usual form, ``*`` for any address."""
+    raw = b"".join(bytes.fromhex(hexadecimal[start : start + 8])[::-1] for start in range(0, len(hexadecimal), 8))
+    if not any(raw):
+        return "*"
+    return socket.inet_ntop(socket.AF_INET if len(raw) == 4 else socket.AF_INET6, raw)
+
+
+def process_of_inode(inode: str) -> Optional[tuple[int, str]]:
+    """Find the process that holds a socket: its pid and name, None where it may not be seen."""
+    wanted = f"socket:[{inode}]"
+    for process in Path("/proc").iterdir():
+        if not process.name.isdigit():
+            continue
+        try:
+            if any(os.readlink(entry) == wanted for entry in (process / "fd").iterdir()):
+                return int(process.name), (process / "comm").read_text(encoding="utf-8").strip()
+        except OSError:
+            continue
+    return None
+
+
+def port_fault(listen: str) -> Optional[str]:
+    """Say who else holds the port that Nginx is to listen on, or None where it is free or Nginx's own.
+
+    Raises ValueError where the value has no port.
+    """
+    address, port = split_listen(listen)
+    for inode, held in listening_inodes(port).items():
+        if "*" not in (address, held) and address.strip("[]") not in (held, "::"):
+            continue
+        owner = process_of_inode(inode)
+        if owner is None:
+            return f"port {port} is in use by a process of another user"
+        if not owner[1].startswith("nginx"):
+            return f"port {port} is in use by {owner[1]} (pid {owner[0]})"
+    return None

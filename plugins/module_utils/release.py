@@ -1,0 +1,207 @@
+"""Releases on a web host: whole directories named by their content, one of them live.
+
+::
+
+    <root>/
+      releases/<id>/    the code, with .venv -> ../../venvs/<key> and .release.json
+      venvs/<key>/      a virtualenv per set of requirements, shared by the releases that have the same
+      current           -> releases/<id>, swapped with one rename
+      live.json         what was last activated and answered: release, environment digest, when
+      shared/           what outlives releases: static files, and environment -> environment.<digest>, swapped with current
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import tarfile
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, Optional
+
+from ansible_collections.intermission.django.plugins.module_utils.files import (
+    replace_symlink,
+    sync_directory,
+    write_file,
+)
+
+COMPLETE = ".intermission-complete"
+
+
+class ReleaseError(Exception):
+    """A release cannot be made or switched to; the message says why and what to do."""
+
+
+class Releases:
+    """The release directories of one site on one host, below ``root``."""
+
+    def __init__(self, root: str) -> None:
+        """Name the directories; nothing is read yet."""
+        self.root = Path(root)
+        self.directory = self.root / "releases"
+        self.virtualenvs = self.root / "venvs"
+        self.current = self.root / "current"
+        self.environment = self.root / "shared" / "environment"
+        self.live_file = self.root / "live.json"
+
+    def path(self, release: str) -> Path:
+        """Give a release's directory."""
+        return self.directory / release
+
+    def describe(self, release: str) -> dict[str, Any]:
+        """Read what is known of a release: ``{}`` where it is not there or not whole."""
+        return _read_json(self.path(release) / ".release.json")
+
+    def current_id(self) -> Optional[str]:
+        """Give the id of the release that ``current`` points to, None before the first."""
+        target = _link_target(self.current)
+        return Path(target).name if target else None
+
+    def live(self) -> dict[str, Any]:
+        """Read what was last activated and answered: ``release`` and ``environment``; ``{}`` before the first."""
+        return _read_json(self.live_file)
+
+    def unpack(self, archive: Path, release: str, version: str, origin: str) -> bool:
+        """Unpack an archive as a release, whole or not at all; gives whether it was not there before."""
+        if self.describe(release):
+            return False
+        self.directory.mkdir(parents=True, exist_ok=True)
+        partial = self.directory / f".{release}.partial"
+        shutil.rmtree(partial, ignore_errors=True)
+        with tarfile.open(archive) as stream:
+            stream.extractall(partial, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))
+        about = {"id": release, "version": version, "origin": origin, "unpacked": _now(), "prepared": False}
+        write_file(partial / ".release.json", json.dumps(about).encode())
+        shutil.rmtree(self.path(release), ignore_errors=True)
+        os.rename(partial, self.path(release))
+        sync_directory(self.directory)
+        return True
+
+    def mark_prepared(self, release: str, environment: str) -> bool:
+        """Note that a release has its virtualenv and static files and passed its checks in this environment."""
+        about = self.describe(release)
+        if about.get("prepared") == environment:
+            return False
+        write_file(self.path(release) / ".release.json", json.dumps({**about, "prepared": environment}).encode())
+        return True
+
+    def is_current(self, release: str, environment: str) -> bool:
+        """Tell whether ``current`` and ``shared/environment`` point at this release and this environment."""
+        return self.current_id() == release and _link_target(self.environment) == f"environment.{environment}"
+
+    def activate(self, release: str, environment: str) -> bool:
+        """Point ``current`` and ``shared/environment`` at a release and its environment, each with one rename.
+
+        Raises ReleaseError where one of them is not there: nothing has been switched then.
+        """
+        if not self.describe(release):
+            raise ReleaseError(f"there is no release {release} in {self.directory}")
+        if not self.environment.with_name(f"environment.{environment}").exists():
+            raise ReleaseError(f"there is no environment file {self.environment}.{environment}")
+        if self.is_current(release, environment):
+            return False
+        replace_symlink(self.environment, f"environment.{environment}")
+        replace_symlink(self.current, f"releases/{release}")
+        return True
+
+    def record_live(self, release: str, environment: str) -> bool:
+        """Note that a release runs and answers, and which was live before it (that is what a rollback goes to)."""
+        live = self.live()
+        if (live.get("release"), live.get("environment")) == (release, environment):
+            return False
+        former = {name: live.get(name) for name in ("release", "environment")}
+        if live.get("release") in (None, release):
+            former = live.get("former", {})
+        record = {"release": release, "environment": environment, "former": former, "since": _now()}
+        write_file(self.live_file, json.dumps(record).encode())
+        return True
+
+    def prune(self, keep: int) -> list[str]:
+        """Remove all but the newest ``keep`` releases, and virtualenvs and environments that nothing uses any more.
+
+        The live release, the one that ``current`` points to and the former one are never removed. Gives what was.
+        """
+        live = self.live()
+        former = live.get("former", {})
+        protected = {self.current_id(), live.get("release"), former.get("release")}
+        releases = [entry for entry in self.directory.iterdir() if self.describe(entry.name)]
+        newest_first = sorted(releases, key=lambda entry: self.describe(entry.name)["unpacked"], reverse=True)
+        removed = [entry for entry in newest_first[keep:] if entry.name not in protected]
+        for entry in removed:
+            shutil.rmtree(entry)
+        used = {(entry / ".venv").resolve().name for entry in self.directory.iterdir()}
+        if self.virtualenvs.exists():
+            for unused in (entry for entry in self.virtualenvs.iterdir() if entry.name not in used):
+                shutil.rmtree(unused)
+        environments = {live.get("environment"), former.get("environment"), _environment_of(self.environment)}
+        for file in self.environment.parent.glob("environment.*"):
+            if file.name.partition(".")[2] not in environments:
+                file.unlink()
+        return [entry.name for entry in removed]
+
+    def virtualenv_key(self, release: str, requirements: str, python: str, extra: Sequence[str]) -> str:
+        """Name the virtualenv that a release needs: a digest of its requirements and of the interpreter."""
+        whole = hashlib.sha256()
+        for file in _requirement_files(self.path(release) / requirements):
+            whole.update(file.read_bytes() + b"\0")
+        version = subprocess.run([python, "-VV"], capture_output=True, text=True, check=True).stdout
+        whole.update("\0".join([version, os.path.realpath(python), *extra]).encode())
+        return whole.hexdigest()[:12]
+
+    def build_virtualenv(self, release: str, requirements: str, python: str, extra: Sequence[str]) -> bool:
+        """Give a release its virtualenv, building it unless a whole one is there. Raises ReleaseError."""
+        key = self.virtualenv_key(release, requirements, python, extra)
+        directory = self.virtualenvs / key
+        built = not (directory / COMPLETE).exists()
+        if built:
+            shutil.rmtree(directory, ignore_errors=True)
+            _checked([python, "-m", "venv", str(directory)])
+            pip = [str(directory / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+            _checked([*pip, "-r", str(self.path(release) / requirements), *extra])
+            write_file(directory / COMPLETE, b"")
+        link = self.path(release) / ".venv"
+        target = f"../../venvs/{key}"
+        if link.is_symlink() and os.readlink(link) == target:
+            return built
+        replace_symlink(link, target)
+        return True
+
+
+def _link_target(link: Path) -> Optional[str]:
+    return os.readlink(link) if link.is_symlink() else None
+
+
+def _environment_of(link: Path) -> Optional[str]:
+    return (_link_target(link) or "").partition(".")[2] or None
+
+
+def _requirement_files(path: Path) -> list[Path]:
+    """Give a requirements file and those that it takes in with -r or -c."""
+    files = [path]
+    for line in path.read_text(encoding="utf-8").splitlines():
+        option, _, name = line.strip().partition(" ")
+        if option in ("-r", "-c", "--requirement", "--constraint"):
+            files += _requirement_files(path.parent / name.strip())
+    return files
+
+
+def _checked(command: Sequence[str]) -> None:
+    result = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+    if result.returncode != 0:
+        raise ReleaseError(f"`{' '.join(command)}` failed:\n{(result.stdout + result.stderr).strip()[-3000:]}")
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="microseconds")

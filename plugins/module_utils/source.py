@@ -1,0 +1,182 @@
+"""Where a release comes from: a git repository, a directory or an archive, made into one archive that is named by its content.
+
+Runs on the controller, so that the web hosts need neither git nor a way to the repository.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import gzip
+import hashlib
+import io
+import os
+import re
+import shutil
+import subprocess
+import tarfile
+import tempfile
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+ALWAYS_EXCLUDED = (".git", "__pycache__", "*.pyc", ".venv")
+ID_LENGTH = 12
+
+
+class SourceError(Exception):
+    """The source cannot be had; the message says why."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """An archive of a site's code: ``id`` from its content or commit, ``path`` of the .tar.gz, ``origin`` for people."""
+
+    id: str
+    path: Path
+    origin: str
+
+
+def kind_of(source: str) -> str:
+    """Tell what a source is: ``directory``, ``archive`` or ``git``. Raises SourceError for a path that is not there."""
+    path = Path(source)
+    if path.is_dir():
+        return "directory"
+    if path.is_file():
+        return "archive"
+    if re.match(r"(git\+)?[a-z]+://|[\w.-]+@[\w.-]+:", source):
+        return "git"
+    raise SourceError(f"there is no directory or archive {source}, and it is not the URL of a git repository")
+
+
+def without_secrets(url: str) -> str:
+    """Take the user and password out of a URL, for messages."""
+    return re.sub(r"(?<=://)[^/@]*@", "", url)
+
+
+def fetch(source: str, version: str, cache: Path, exclude: Sequence[str] = ()) -> Source:
+    """Bring a source into the cache as an archive. Raises SourceError, and OSError where the disk does not take it.
+
+    ``version`` is a git branch, tag or commit; a directory or an archive is taken as it is.
+    """
+    cache.mkdir(parents=True, exist_ok=True)
+    kind = kind_of(source)
+    patterns = (*ALWAYS_EXCLUDED, *exclude)
+    if kind == "git":
+        return _from_git(source[4:] if source.startswith("git+") else source, version, cache, patterns)
+    if kind == "directory":
+        return _from_directory(Path(source), source, cache, patterns)
+    with tempfile.TemporaryDirectory(dir=cache) as unpacked:
+        _unpack(Path(source), Path(unpacked))
+        entries = list(Path(unpacked).iterdir())
+        top = entries[0] if len(entries) == 1 and entries[0].is_dir() else Path(unpacked)
+        return _from_directory(top, source, cache, patterns)
+
+
+def tree(directory: Path, exclude: Sequence[str]) -> Iterator[Path]:
+    """List files and links below a directory in a fixed order, without those whose name or relative path is excluded."""
+    for entry in sorted(directory.rglob("*")):
+        relative = entry.relative_to(directory)
+        parts = [*relative.parts, str(relative)]
+        if any(fnmatch.fnmatch(part, pattern) for part in parts for pattern in exclude):
+            continue
+        if entry.is_symlink() or entry.is_file():
+            yield entry
+
+
+def digest_of(directory: Path, exclude: Sequence[str]) -> str:
+    """Give the digest of a tree: names, contents, link targets and execute bits; not times or owners."""
+    whole = hashlib.sha256()
+    for entry in tree(directory, exclude):
+        name = entry.relative_to(directory)
+        if entry.is_symlink():
+            kind, content = "link", os.readlink(entry).encode()
+        else:
+            kind = "program" if entry.stat().st_mode & 0o100 else "file"
+            content = entry.read_bytes()
+        whole.update(f"{kind} {name} {len(content)}\0".encode() + content)
+    return whole.hexdigest()
+
+
+def files_in(archive: Path) -> dict[str, bytes | None]:
+    """List an archive's files. Contents are read for small files only, None for those above 1 MiB."""
+    found: dict[str, bytes | None] = {}
+    with tarfile.open(archive) as stream:
+        for member in stream:
+            if member.isfile():
+                content = stream.extractfile(member) if member.size <= 1 << 20 else None
+                found[member.name] = content.read() if content else None
+    return found
+
+
+def _from_directory(directory: Path, origin: str, cache: Path, exclude: Sequence[str]) -> Source:
+    identity = digest_of(directory, exclude)[:ID_LENGTH]
+    path = cache / f"{identity}.tar.gz"
+    if not path.exists():
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as archive:
+            for entry in tree(directory, exclude):
+                archive.add(entry, arcname=str(entry.relative_to(directory)), recursive=False, filter=_anonymous)
+        _write_archive(path, buffer.getvalue())
+    return Source(identity, path, origin)
+
+
+def _anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    member.uid = member.gid = 0
+    member.uname = member.gname = ""
+    member.mtime = 0
+    member.mode = 0o755 if member.mode & 0o100 else 0o644
+    return member
+
+
+def _write_archive(path: Path, content: bytes) -> None:
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial.write_bytes(gzip.compress(content, compresslevel=6, mtime=0))
+    os.replace(partial, path)
+
+
+def _unpack(archive: Path, directory: Path) -> None:
+    try:
+        if zipfile.is_zipfile(archive):
+            with zipfile.ZipFile(archive) as stream:
+                stream.extractall(directory)
+        else:
+            with tarfile.open(archive) as tar:
+                tar.extractall(directory, filter="data")
+    except (tarfile.TarError, zipfile.BadZipFile) as error:
+        raise SourceError(f"{archive} cannot be unpacked: {error}") from error
+
+
+def _from_git(url: str, version: str, cache: Path, exclude: Sequence[str]) -> Source:
+    if shutil.which("git") is None:
+        raise SourceError("git is not installed on the controller, and the source is a git repository")
+    mirror = cache / f"{hashlib.sha256(url.encode()).hexdigest()[:ID_LENGTH]}.git"
+    if not mirror.exists():
+        _git("init", "--quiet", "--bare", str(mirror))
+    shown = without_secrets(url)
+    _git("-C", str(mirror), "fetch", "--quiet", "--prune", "--force", url, "+refs/*:refs/*", hide=(url, shown))
+    try:
+        commit = _git("-C", str(mirror), "rev-parse", "--verify", "--quiet", f"{version}^{{commit}}").strip()
+    except SourceError as error:
+        raise SourceError(f"{shown} has no branch, tag or commit '{version}'") from error
+    path = cache / f"{commit[:ID_LENGTH]}.tar.gz"
+    if not path.exists():
+        with tempfile.TemporaryDirectory(dir=cache) as unpacked:
+            archive = Path(unpacked) / "archive.tar"
+            _git("-C", str(mirror), "archive", "--format=tar", f"--output={archive}", commit)
+            tree_directory = Path(unpacked) / "tree"
+            _unpack(archive, tree_directory)
+            content = _from_directory(tree_directory, shown, Path(unpacked), exclude)
+            os.replace(content.path, path)
+    return Source(commit[:ID_LENGTH], path, f"{shown} {version}")
+
+
+def _git(*arguments: str, hide: tuple[str, str] = ("", "")) -> str:
+    environment = {**os.environ, "GIT_TERMINAL_PROMPT": "0"}
+    result = subprocess.run(
+        ["git", *arguments], capture_output=True, text=True, env=environment, check=False, stdin=subprocess.DEVNULL
+    )
+    if result.returncode != 0:
+        said = result.stderr.strip()
+        raise SourceError(f"git failed: {said.replace(*hide) if hide[0] else said}")
+    return result.stdout

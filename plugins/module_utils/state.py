@@ -1,0 +1,252 @@
+"""The state of a site on a host: one directory that every part of Intermission reads and writes.
+
+::
+
+    <root>/<site>/
+      on             the flag: maintenance is on exactly while this name exists. Normally a symlink to windows/<id>;
+                     a plain file made with touch counts too
+      pages/         the built-in pages, and 503.template, which a window's own page is made from
+      windows/<id>/  one window, complete before it is opened: window.json and 503.html
+      journal.jsonl  who opened or closed what, when, from where, why; and what a deploy did
+
+Opening is one rename(2) onto ``on``, closing is one unlink(2): nothing is rendered at that moment and nothing can fail
+halfway. Needs Python 3.9 or later and nothing else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import html
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, Optional
+
+from ansible_collections.intermission.django.plugins.module_utils.files import (
+    replace_symlink,
+    sync_directory,
+    write_file,
+)
+from ansible_collections.intermission.django.plugins.module_utils.times import format_instant, parse_instant
+
+SCHEMA = 1
+WINDOW_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+DIRECTORY_MODE = 0o2775
+FILE_MODE = 0o664
+KEPT_WINDOWS = 20
+
+
+class StateError(Exception):
+    """The state directory cannot do what was asked; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """One period of maintenance of a site. Instants are ISO 8601 in UTC; ``end`` is None where it is not known."""
+
+    id: str
+    site: str
+    start: str
+    end: Optional[str] = None
+    reason: str = ""
+    message: str = ""
+    opened_by: str = ""
+    layer: str = "nginx"
+    expires: bool = False
+    bypass_digest: Optional[str] = None
+
+    def same_request(self, other: Window) -> bool:
+        """Tell whether both would show visitors the same and end at the same time."""
+        return (self.end, self.reason, self.message, self.layer) == (
+            other.end,
+            other.reason,
+            other.message,
+            other.layer,
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> Window:
+        """Read a ``window.json``. Raises StateError where it is not one of this schema."""
+        try:
+            fields = json.loads(text)
+            schema = fields.pop("schema")
+            if schema != SCHEMA:
+                raise StateError(f"window.json has schema {schema}; this version reads schema {SCHEMA}")
+            return cls(**fields)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise StateError(f"window.json cannot be read: {error}") from error
+
+    def to_json(self) -> str:
+        """Write the ``window.json`` of this window."""
+        return json.dumps({"schema": SCHEMA, **asdict(self)}, indent=2, ensure_ascii=False) + "\n"
+
+
+def fill_page(template: str, window: Window) -> str:
+    """Put a window's reason, message, start and end into a page's ``%%name%%`` marks, escaped for HTML."""
+    values = {
+        "reason": window.reason,
+        "message": window.message,
+        "start": window.start,
+        "end": window.end or "",
+        "end_text": parse_instant(window.end).strftime("%d %B %Y, %H:%M UTC").lstrip("0") if window.end else "",
+    }
+    return re.sub(r"%%(\w+)%%", lambda mark: html.escape(values.get(mark.group(1), "")), template)
+
+
+class StateDirectory:
+    """The state directory of one site: ``<root>/<site>``."""
+
+    def __init__(self, root: str, site: str) -> None:
+        """Name the directory; nothing is read yet."""
+        self.site = site
+        self.path = Path(root) / site
+        self.flag = self.path / "on"
+        self.windows = self.path / "windows"
+        self.pages = self.path / "pages"
+        self.journal_file = self.path / "journal.jsonl"
+
+    def status(self) -> dict[str, Any]:
+        """Tell what the flag says.
+
+        ``on`` (bool), ``opened_with`` (``window``, ``hand`` or None), ``window`` (its fields or None), ``since`` and
+        ``until`` (ISO 8601 or None), ``overdue`` (bool: the end has passed), ``problem`` (None, or what is wrong with
+        the flag: Nginx does not see a flag whose target is gone, so the site is open).
+        """
+        status: dict[str, Any] = dict.fromkeys(("opened_with", "window", "since", "until", "problem"))
+        status.update(site=self.site, on=self.flag.exists(), overdue=False)
+        if not os.path.lexists(self.flag):
+            return status
+        since = datetime.fromtimestamp(self.flag.lstat().st_mtime, tz=timezone.utc)
+        status.update(opened_with="hand", since=format_instant(since))
+        if not self.flag.is_symlink():
+            return status
+        status["opened_with"] = "window"
+        try:
+            window = self.read_window(Path(os.readlink(self.flag)).name)
+        except StateError as error:
+            status["problem"] = str(error)
+            return status
+        status.update(window=asdict(window), since=window.start, until=window.end)
+        if window.end is not None:
+            status["overdue"] = parse_instant(window.end) <= datetime.now(timezone.utc)
+        return status
+
+    def read_window(self, window_id: str) -> Window:
+        """Read a staged window. Raises StateError where it is not there or not whole."""
+        try:
+            return Window.from_json((self.windows / window_id / "window.json").read_text(encoding="utf-8"))
+        except OSError as error:
+            raise StateError(f"the window '{window_id}' is not in {self.windows}: {error.strerror}") from error
+
+    def stage(self, window: Window) -> Path:
+        """Write a window whole, with its page dated to its end, and give its directory.
+
+        Nginx sends the page's time of modification as ``Retry-After``; a window without an end is dated to the epoch,
+        which the gate turns into a number of seconds. Raises StateError, and OSError where the disk does not take it.
+        """
+        staged = self.windows / window.id
+        partial = self.windows / f".{window.id}.partial"
+        try:
+            template = (self.pages / "503.template").read_text(encoding="utf-8")
+        except OSError as error:
+            raise StateError(
+                f"the page template {self.pages / '503.template'} cannot be read ({error.strerror}): "
+                "apply the role maintenance_page to this host first"
+            ) from error
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir()
+        partial.chmod(DIRECTORY_MODE)
+        dated = parse_instant(window.end).timestamp() if window.end else 0
+        write_file(partial / "503.html", fill_page(template, window).encode(), FILE_MODE, mtime=dated)
+        write_file(partial / "window.json", window.to_json().encode(), FILE_MODE)
+        os.rename(partial, staged)
+        sync_directory(self.windows)
+        return staged
+
+    def open(self, window: Window, by: str, source: str) -> bool:
+        """Stage a window and put the flag on it. Gives False where the same request is already in force.
+
+        A window is never written over: a second one of the same id gets a number behind it. Raises StateError.
+        """
+        if WINDOW_ID.fullmatch(window.id) is None:
+            raise StateError(f"'{window.id}' is no window id: letters, digits, '.', '_' and '-' only")
+        base_id = window.id
+        with self.locked():
+            current = self.current_window()
+            if current is not None and self.flag.exists() and current.same_request(window):
+                return False
+            number = 1
+            while (self.windows / window.id).exists():
+                number += 1
+                window = replace(window, id=f"{base_id}.{number}")
+            self.stage(window)
+            replace_symlink(self.flag, f"windows/{window.id}")
+            self.record("opened", by, source, window=window.id, reason=window.reason, until=window.end)
+            self.forget_old_windows()
+            return True
+
+    def close(self, by: str, source: str, only: Optional[str] = None) -> bool:
+        """Take the flag away; with ``only``, just while it stands for that window. Gives False where nothing was on."""
+        with self.locked():
+            if not os.path.lexists(self.flag):
+                return False
+            window_id = Path(os.readlink(self.flag)).name if self.flag.is_symlink() else None
+            if only is not None and window_id != only:
+                return False
+            self.flag.unlink()
+            sync_directory(self.path)
+            self.record("closed", by, source, window=window_id)
+            return True
+
+    def current_window(self) -> Optional[Window]:
+        """Read the window that the flag names; None where there is none or it cannot be read."""
+        with contextlib.suppress(OSError, StateError):
+            return self.read_window(Path(os.readlink(self.flag)).name)
+        return None
+
+    def record(self, event: str, by: str, source: str, **details: Any) -> None:
+        """Append one line to the journal, durably: what happened, when (UTC), who did it, from where."""
+        entry = {"at": datetime.now(timezone.utc).isoformat(timespec="milliseconds"), "event": event, "by": by}
+        entry.update({"from": source}, **details)
+        with open(self.journal_file, "a", encoding="utf-8") as stream:
+            stream.write(json.dumps(entry, ensure_ascii=False) + "\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+
+    def journal(self, last: int) -> list[dict[str, Any]]:
+        """Read the last entries of the journal; a line cut short by a full disk is passed over."""
+        entries = []
+        with contextlib.suppress(FileNotFoundError):
+            for line in self.journal_file.read_text(encoding="utf-8").splitlines()[-last:]:
+                with contextlib.suppress(ValueError):
+                    entries.append(json.loads(line))
+        return entries
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep two people, or a person and a timer, from changing the flag at once (flock(2), freed by the kernel)."""
+        if not self.path.is_dir():
+            raise StateError(f"{self.path} is not there: apply the role maintenance_page to this host first")
+        descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def forget_old_windows(self) -> None:
+        """Remove all but the newest windows, and never the one that the flag names (it would open the site)."""
+        flagged = Path(os.readlink(self.flag)).name if self.flag.is_symlink() else None
+        staged = sorted(
+            (entry for entry in self.windows.iterdir() if not entry.name.startswith(".")),
+            key=lambda entry: (entry / "window.json").stat().st_mtime if (entry / "window.json").exists() else 0,
+        )
+        for entry in staged[:-KEPT_WINDOWS]:
+            if entry.name != flagged:
+                shutil.rmtree(entry, ignore_errors=True)

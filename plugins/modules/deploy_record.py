@@ -1,0 +1,127 @@
+#!/usr/bin/python
+# Copyright (c) 2026 the Intermission developers
+# SPDX-License-Identifier: MIT
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: deploy_record
+short_description: Hold the deploy lock of a site on a host, and note the phases of the deploy
+version_added: 0.1.0
+description:
+  - The record is the lock: it names the run that holds it and the phase that it is in.
+  - Where the run that holds it was started on this controller and has died, the lock is taken over.
+attributes:
+  check_mode:
+    support: full
+    description: Tells what would change without changing it.
+  diff_mode:
+    support: none
+    description: Shows what changes.
+options:
+  state_root:
+    description: Directory that holds the state directories of all sites on the host.
+    type: path
+    default: /var/lib/intermission
+  site:
+    description: The site's name.
+    type: str
+    required: true
+
+  state:
+    description: Begin a deploy, note its phase, end it, or only tell.
+    type: str
+    choices: [begun, phase, ended, told]
+    default: told
+  phase:
+    description: The phase, with O(state=phase).
+    type: str
+  release:
+    description: The release that is deployed.
+    type: str
+    default: ""
+  outcome:
+    description: How the deploy ended, with O(state=ended).
+    type: str
+    default: ""
+  take_over:
+    description: Take the lock over from another run, deliberately.
+    type: bool
+    default: false
+  holder:
+    description: The run that does this; set by the action plugin.
+    type: dict
+    default: {}
+author:
+  - The Intermission developers (@intermission)
+"""
+
+EXAMPLES = r"""
+- name: Take the deploy lock
+  intermission.django.deploy_record:
+    site: shop
+    state: begun
+    release: 1a2b3c4d5e6f
+"""
+
+RETURN = r"""
+held_by:
+  description: The record of an unfinished deploy, or none.
+  returned: always
+  type: dict
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.intermission.django.plugins.module_utils.deploy import DeployRecord
+from ansible_collections.intermission.django.plugins.module_utils.state import (
+    StateDirectory,
+    StateError,
+)
+
+
+def refusal(site: str, record: dict) -> str:
+    """Say who holds the lock and what to do about it."""
+    holder = record["holder"]
+    return (
+        f"{holder.get('user', 'somebody')} on {holder.get('host', 'an unknown controller')} is deploying {site} since "
+        f"{record.get('since')} (phase {record.get('phase')}, process {holder.get('pid')}). Wait for it to end; or, where you "
+        "know that it has died, take it over: -e django_release_take_over=true"
+    )
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "state_root": {"type": "path", "default": "/var/lib/intermission"},
+            "site": {"type": "str", "required": True},
+            "state": {"type": "str", "choices": ["begun", "phase", "ended", "told"], "default": "told"},
+            "phase": {"type": "str"},
+            "release": {"type": "str", "default": ""},
+            "outcome": {"type": "str", "default": ""},
+            "take_over": {"type": "bool", "default": False},
+            "holder": {"type": "dict", "default": {}},
+        },
+        required_if=[("state", "phase", ("phase",))],
+        supports_check_mode=True,
+    )
+    params = module.params
+    record = DeployRecord(StateDirectory(params["state_root"], params["site"]))
+    holder = params["holder"]
+    try:
+        if params["state"] == "begun" and not module.check_mode:
+            other = record.begin(holder, params["release"], params["take_over"])
+            if other is not None:
+                module.fail_json(msg=refusal(params["site"], other), held_by=other)
+        elif params["state"] == "phase" and not module.check_mode:
+            record.enter(params["phase"], holder)
+        elif params["state"] == "ended" and not module.check_mode:
+            record.end(params["outcome"], holder)
+        module.exit_json(held_by=record.read())
+    except (StateError, OSError) as error:
+        module.fail_json(msg=str(error))
+
+
+if __name__ == "__main__":
+    main()

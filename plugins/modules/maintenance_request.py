@@ -1,0 +1,107 @@
+#!/usr/bin/python
+# Copyright (c) 2026 the Intermission developers
+# SPDX-License-Identifier: MIT
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: maintenance_request
+short_description: Make a window out of what an operator asked for
+version_added: 0.1.0
+description:
+  - Turns a duration or an end into absolute instants, once for all hosts, and names who asks. Runs on the controller and changes nothing.
+attributes:
+  check_mode:
+    support: full
+    description: Tells what would change without changing it.
+  diff_mode:
+    support: none
+    description: Shows what changes.
+options:
+  duration:
+    description: How long the window lasts from now, such as V(30m), V(1h30m) or V(2d).
+    type: str
+  until:
+    description: When the window ends, ISO 8601 with a zone, such as V(2026-12-01T02:00Z).
+    type: str
+  name:
+    description: Start of the window's id.
+    type: str
+    default: window
+author:
+  - The Intermission developers (@intermission)
+"""
+
+EXAMPLES = r"""
+- name: Half an hour from now
+  intermission.django.maintenance_request:
+    duration: 30m
+  delegate_to: localhost
+  run_once: true
+  register: request
+"""
+
+RETURN = r"""
+id:
+  description: An id for the window.
+  returned: always
+  type: str
+start:
+  description: Now, ISO 8601 in UTC.
+  returned: always
+  type: str
+end:
+  description: The end, ISO 8601 in UTC, or none.
+  returned: always
+  type: str
+by:
+  description: The user who runs this.
+  returned: always
+  type: str
+from:
+  description: The host on which this runs.
+  returned: always
+  type: str
+"""
+
+import getpass
+import socket
+from datetime import datetime, timezone
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.intermission.django.plugins.module_utils.times import (
+    format_instant,
+    window_end,
+)
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "duration": {"type": "str"},
+            "until": {"type": "str"},
+            "name": {"type": "str", "default": "window"},
+        },
+        supports_check_mode=True,
+    )
+    now = datetime.now(timezone.utc)
+    try:
+        end = window_end(module.params["duration"], module.params["until"], now)
+    except ValueError as error:
+        module.fail_json(
+            msg=f"{error}. Set maintenance_window_for to a duration, for instance 30m or 1h30m, or "
+            "maintenance_window_until to an end with its zone, for instance 2026-12-01T02:00Z; or neither, where the end is not known."
+        )
+    module.exit_json(
+        id=f"{module.params['name']}-{now.strftime('%Y%m%dT%H%M%S')}",
+        start=format_instant(now),
+        end=format_instant(end) if end else None,
+        by=getpass.getuser(),
+        **{"from": socket.gethostname()},
+    )
+
+
+if __name__ == "__main__":
+    main()

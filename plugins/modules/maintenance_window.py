@@ -1,0 +1,157 @@
+#!/usr/bin/python
+# Copyright (c) 2026 the Intermission developers
+# SPDX-License-Identifier: MIT
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: maintenance_window
+short_description: Open, close or read the maintenance of a site on a host
+version_added: 0.1.0
+description:
+  - Opens a window with one C(rename(2)) of a prepared symlink onto the flag C(<state_root>/<site>/on), and closes it with one C(unlink(2)).
+  - Needs no reload of Nginx and no root, only write access to the state directory.
+attributes:
+  check_mode:
+    support: full
+    description: Tells what would change without changing it.
+  diff_mode:
+    support: none
+    description: Shows what changes.
+options:
+  state_root:
+    description: Directory that holds the state directories of all sites on the host.
+    type: path
+    default: /var/lib/intermission
+  site:
+    description: The site's name.
+    type: str
+    required: true
+
+  state:
+    description: Whether a window is to be open, closed, or only told about.
+    type: str
+    choices: [open, closed, told]
+    default: told
+  id:
+    description:
+      - Id of the window, required with O(state=open).
+      - With O(state=closed), the flag is taken away only while it stands for this window; any window where it is left out.
+    type: str
+  start:
+    description: Start of the window, ISO 8601 with a zone. Required with O(state=open).
+    type: str
+  end:
+    description: End of the window, ISO 8601 with a zone; left out where it is not known.
+    type: str
+  reason:
+    description: Why, shown to visitors and kept in the journal.
+    type: str
+    default: ""
+  message:
+    description: What else visitors are to read.
+    type: str
+    default: ""
+  layer:
+    description: Which part answers during the window.
+    type: str
+    choices: [nginx]
+    default: nginx
+  by:
+    description: Who does this, for the journal.
+    type: str
+    default: unknown
+  from:
+    description: From where, for the journal.
+    type: str
+    default: unknown
+author:
+  - The Intermission developers (@intermission)
+"""
+
+EXAMPLES = r"""
+- name: Close the shop to visitors until two o'clock
+  intermission.django.maintenance_window:
+    site: shop
+    state: open
+    id: disk-change
+    start: 2026-12-01T01:30:00Z
+    end: 2026-12-01T02:00:00Z
+    reason: A disk is changed
+"""
+
+RETURN = r"""
+status:
+  description: What the flag says now (in check mode, what it said before).
+  returned: always
+  type: dict
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.intermission.django.plugins.module_utils.state import (
+    StateDirectory,
+    StateError,
+    Window,
+)
+
+
+def wanted_window(params: dict) -> Window:
+    """Make the window that the options describe."""
+    return Window(
+        id=params["id"],
+        site=params["site"],
+        start=params["start"],
+        end=params["end"] or None,
+        reason=params["reason"],
+        message=params["message"],
+        opened_by=params["by"],
+        layer=params["layer"],
+    )
+
+
+def would_change(directory: StateDirectory, params: dict) -> bool:
+    """Tell whether the state is another than the wanted one."""
+    status = directory.status()
+    if params["state"] == "open":
+        current = directory.current_window()
+        return not status["on"] or current is None or not current.same_request(wanted_window(params))
+    current_id = (status["window"] or {}).get("id")
+    return params["state"] == "closed" and status["on"] and params["id"] in (None, current_id)
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "state_root": {"type": "path", "default": "/var/lib/intermission"},
+            "site": {"type": "str", "required": True},
+            "state": {"type": "str", "choices": ["open", "closed", "told"], "default": "told"},
+            "id": {"type": "str"},
+            "start": {"type": "str"},
+            "end": {"type": "str"},
+            "reason": {"type": "str", "default": ""},
+            "message": {"type": "str", "default": ""},
+            "layer": {"type": "str", "choices": ["nginx"], "default": "nginx"},
+            "by": {"type": "str", "default": "unknown"},
+            "from": {"type": "str", "default": "unknown"},
+        },
+        required_if=[("state", "open", ("id", "start"))],
+        supports_check_mode=True,
+    )
+    params = module.params
+    directory = StateDirectory(params["state_root"], params["site"])
+    try:
+        changed = would_change(directory, params)
+        if changed and not module.check_mode:
+            if params["state"] == "open":
+                changed = directory.open(wanted_window(params), params["by"], params["from"])
+            else:
+                changed = directory.close(params["by"], params["from"], only=params["id"])
+        module.exit_json(changed=changed, status=directory.status())
+    except (StateError, OSError) as error:
+        module.fail_json(msg=str(error))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,95 @@
+#!/usr/bin/python
+# Copyright (c) 2026 the Intermission developers
+# SPDX-License-Identifier: MIT
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: manage
+short_description: Run a command of a site's manage.py in its own environment
+version_added: 0.1.0
+description:
+  - Runs C(manage.py) with the release's Python and the variables of the environment file, which therefore stand in no process list and in no log.
+attributes:
+  check_mode:
+    support: full
+    description: Tells what would change without changing it.
+  diff_mode:
+    support: none
+    description: Shows what changes.
+options:
+  python:
+    description: The release's Python.
+    type: path
+    required: true
+  project:
+    description: Directory of C(manage.py).
+    type: path
+    required: true
+  command:
+    description: The command and its arguments.
+    type: list
+    elements: str
+    required: true
+  environment_file:
+    description: The site's environment file.
+    type: path
+author:
+  - The Intermission developers (@intermission)
+"""
+
+EXAMPLES = r"""
+- name: Check the project
+  intermission.django.manage:
+    python: /srv/shop/current/.venv/bin/python
+    project: /srv/shop/current
+    command: [check]
+    environment_file: /srv/shop/shared/environment
+"""
+
+RETURN = r"""
+stdout:
+  description: What the command said.
+  returned: always
+  type: str
+"""
+
+import subprocess
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.intermission.django.plugins.module_utils.migrations import process_environment
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "python": {"type": "path", "required": True},
+            "project": {"type": "path", "required": True},
+            "command": {"type": "list", "elements": "str", "required": True},
+            "environment_file": {"type": "path"},
+        },
+        supports_check_mode=True,
+    )
+    params = module.params
+    if module.check_mode:
+        module.exit_json(changed=True, stdout="")
+    result = subprocess.run(
+        [params["python"], "manage.py", *params["command"]],
+        cwd=params["project"],
+        env=process_environment(params["environment_file"]),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    if result.returncode != 0:
+        said = (result.stdout + result.stderr).strip()[-4000:]
+        module.fail_json(msg=f"manage.py {' '.join(params['command'])} ended with {result.returncode}:\n{said}")
+    module.exit_json(changed=True, stdout=result.stdout)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,106 @@
+#!/usr/bin/python
+# Copyright (c) 2026 the Intermission developers
+# SPDX-License-Identifier: MIT
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: nginx_files
+short_description: Install Nginx configuration files that Nginx accepts
+version_added: 0.1.0
+description:
+  - Writes all files, runs the test command, and starts or reloads Nginx. Where the test fails, the former files are put back and the module fails with Nginx's own message.
+  - An installation that was cut short is finished by the next run.
+attributes:
+  check_mode:
+    support: full
+    description: Tells what would change without changing it.
+  diff_mode:
+    support: full
+    description: Shows what changes.
+options:
+  files:
+    description: Path of each file and its content; an empty content removes the file.
+    type: dict
+    required: true
+  pending:
+    description: File that remembers the former contents until Nginx has taken up the new ones.
+    type: path
+    required: true
+  commands:
+    description: Commands C(test), C(start), C(stop), C(reload) and C(status) of Nginx; C(status) ends with 0 while it runs.
+    type: dict
+    required: true
+  seconds:
+    description: How long each command may take, in seconds.
+    type: float
+    default: 60
+author:
+  - The Intermission developers (@intermission)
+"""
+
+EXAMPLES = r"""
+- name: Install a vhost
+  intermission.django.nginx_files:
+    files:
+      /etc/nginx/conf.d/shop.conf: "{{ lookup('ansible.builtin.template', 'vhost.conf.j2') }}"
+    pending: /etc/nginx/.shop.pending
+    commands:
+      test: nginx -t
+      start: systemctl start nginx
+      stop: systemctl stop nginx
+      reload: systemctl reload nginx
+      status: systemctl is-active --quiet nginx
+"""
+
+RETURN = r"""
+{}
+"""
+
+from pathlib import Path
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.intermission.django.plugins.module_utils.nginx import (
+    NginxError,
+    apply,
+    changes,
+)
+from ansible_collections.intermission.django.plugins.module_utils.service import (
+    Service,
+    ServiceError,
+)
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "files": {"type": "dict", "required": True},
+            "pending": {"type": "path", "required": True},
+            "commands": {"type": "dict", "required": True},
+            "seconds": {"type": "float", "default": 60},
+        },
+        supports_check_mode=True,
+    )
+    files = {path: content or None for path, content in module.params["files"].items()}
+    commands = module.params["commands"]
+    service = Service("Nginx", commands, module.params["seconds"])
+    pending = Path(module.params["pending"])
+    different = changes(files)
+    diff = [
+        {"before": old or "", "after": new or "", "before_header": str(path), "after_header": str(path)}
+        for path, (old, new) in different.items()
+    ]
+    try:
+        if module.check_mode:
+            changed = bool(different) or pending.exists() or not service.running()
+        else:
+            changed = apply(files, pending, commands["test"], service)
+    except (NginxError, ServiceError, OSError) as error:
+        module.fail_json(msg=str(error), diff=diff)
+    module.exit_json(changed=changed, diff=diff)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,184 @@
+#!/usr/bin/python
+# Copyright (c) 2026 the Intermission developers
+# SPDX-License-Identifier: MIT
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: release
+short_description: Keep the releases of a site on a web host
+version_added: 0.1.0
+description:
+  - Unpacks releases, gives each a virtualenv, switches C(current) with one rename, and removes old ones; see C(plugins/module_utils/release.py).
+attributes:
+  check_mode:
+    support: full
+    description: Tells what would change without changing it.
+  diff_mode:
+    support: none
+    description: Shows what changes.
+options:
+  root:
+    description: The site's directory.
+    type: path
+    required: true
+  state:
+    description:
+      - V(unpacked) unpacks O(archive) as the release O(id).
+      - V(installed) gives it its virtualenv.
+      - V(prepared) notes that it passed its checks in the environment O(environment).
+      - V(current) points C(current) at it, and C(shared/environment) at O(environment).
+      - V(live) notes that it runs and answers.
+      - V(pruned) removes all but the newest O(keep) releases, never one that is in use.
+      - V(told) only tells.
+    type: str
+    choices: [unpacked, installed, prepared, current, live, pruned, told]
+    default: told
+  id:
+    description: The release.
+    type: str
+  archive:
+    description: The archive on the host, for O(state=unpacked).
+    type: path
+  version:
+    description: What people call the release.
+    type: str
+    default: ""
+  origin:
+    description: Where it came from.
+    type: str
+    default: ""
+  requirements:
+    description: The requirements file, relative to the release.
+    type: str
+    default: requirements.txt
+  python:
+    description: The Python that makes virtualenvs.
+    type: str
+    default: python3
+  extra_packages:
+    description: Packages that are installed beside the requirements.
+    type: list
+    elements: str
+    default: []
+  environment:
+    description: Digest in the name of the environment file C(shared/environment.<digest>).
+    type: str
+    default: ""
+  keep:
+    description: How many releases to keep.
+    type: int
+    default: 5
+author:
+  - The Intermission developers (@intermission)
+"""
+
+EXAMPLES = r"""
+- name: Which release is live?
+  intermission.django.release:
+    root: /srv/shop
+"""
+
+RETURN = r"""
+known:
+  description: What is known of the release O(id); empty where it is not there.
+  returned: always
+  type: dict
+current:
+  description: The release that C(current) points to.
+  returned: always
+  type: str
+live:
+  description: What was last activated and answered.
+  returned: always
+  type: dict
+removed:
+  description: Releases that were removed.
+  returned: with O(state=pruned)
+  type: list
+  elements: str
+"""
+
+from pathlib import Path
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.intermission.django.plugins.module_utils.release import (
+    ReleaseError,
+    Releases,
+)
+
+
+def apply(releases: Releases, params: dict) -> tuple[bool, list[str]]:
+    """Bring the release to the wanted state; gives whether anything changed, and what was removed."""
+    state, release, environment = params["state"], params["id"], params["environment"]
+    if state == "unpacked":
+        return releases.unpack(Path(params["archive"]), release, params["version"], params["origin"]), []
+    if state == "installed":
+        extra = params["extra_packages"]
+        return releases.build_virtualenv(release, params["requirements"], params["python"], extra), []
+    if state == "prepared":
+        return releases.mark_prepared(release, environment), []
+    if state == "current":
+        return releases.activate(release, environment), []
+    if state == "live":
+        return releases.record_live(release, environment), []
+    removed = releases.prune(params["keep"]) if state == "pruned" else []
+    return bool(removed), removed
+
+
+def would_change(releases: Releases, params: dict) -> bool:
+    """Tell whether the release is not in the wanted state yet."""
+    wanted = (params["id"], params["environment"])
+    known = releases.describe(params["id"]) if params["id"] else {}
+    live = releases.live()
+    return {
+        "unpacked": not known,
+        "installed": not known,
+        "prepared": known.get("prepared") != params["environment"],
+        "current": not releases.is_current(*wanted),
+        "live": (live.get("release"), live.get("environment")) != wanted,
+    }.get(params["state"], False)
+
+
+def main() -> None:
+    """Run the module."""
+    states = ["unpacked", "installed", "prepared", "current", "live", "pruned", "told"]
+    module = AnsibleModule(
+        argument_spec={
+            "root": {"type": "path", "required": True},
+            "state": {"type": "str", "choices": states, "default": "told"},
+            "id": {"type": "str"},
+            "archive": {"type": "path"},
+            "version": {"type": "str", "default": ""},
+            "origin": {"type": "str", "default": ""},
+            "requirements": {"type": "str", "default": "requirements.txt"},
+            "python": {"type": "str", "default": "python3"},
+            "extra_packages": {"type": "list", "elements": "str", "default": []},
+            "environment": {"type": "str", "default": ""},
+            "keep": {"type": "int", "default": 5},
+        },
+        required_if=[("state", "unpacked", ("id", "archive"))],
+        supports_check_mode=True,
+    )
+    params = module.params
+    releases = Releases(params["root"])
+    removed: list[str] = []
+    try:
+        if module.check_mode:
+            changed = would_change(releases, params)
+        else:
+            changed, removed = apply(releases, params)
+    except (ReleaseError, OSError) as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(
+        changed=changed,
+        known=releases.describe(params["id"]) if params["id"] else {},
+        current=releases.current_id(),
+        live=releases.live(),
+        removed=removed,
+    )
+
+
+if __name__ == "__main__":
+    main()

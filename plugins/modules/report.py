@@ -1,0 +1,40 @@
+#!/usr/bin/python
+# Copyright (c) 2026 the Intermission developers
+# SPDX-License-Identifier: MIT
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: report
+short_description: Show a text as it is
+version_added: 0.1.0
+description:
+  - Prints a text on the terminal with its own line breaks, whatever callback shows the rest. Runs on the controller.
+attributes:
+  check_mode:
+    support: full
+    description: Prints in check mode too.
+  diff_mode:
+    support: none
+    description: Nothing changes.
+options:
+  text:
+    description: What to print.
+    type: str
+    required: true
+author:
+  - The Intermission developers (@intermission)
+"""
+
+EXAMPLES = r"""
+- name: Say it
+  intermission.django.report:
+    text: |
+      web1 is closed
+      web2 is closed
+"""
+
+RETURN = r"""
+{}
+"""
