@@ -55,9 +55,11 @@ class Gunicorn:
     def start(self) -> None:
         """Start gunicorn as a daemon, and wait until a worker serves."""
         config = Path(__file__).resolve().with_name("gunicorn.conf.py")
+        # Both names lead through `current`, because a reload runs the same command line again.
+        programs = self.current / ".venv/bin"
         with self.log.open("ab") as log:
             daemon = subprocess.Popen(
-                [self.current / ".venv/bin/python", "-m", "gunicorn", "--config", config, "shop.wsgi"],
+                [programs / "python", programs / "gunicorn", "--config", config],
                 cwd=self.current,
                 env={**os.environ, "PWD": str(self.current), "GUNICORN_ROOT": str(self.root)},
                 stdin=subprocess.DEVNULL,

@@ -1,0 +1,49 @@
+# Everything this project does, each target with all that it needs below .venv/. Needs Python >= 3.11 with venv, and make.
+
+PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3; do \
+	$$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+PIP := .venv/bin/python -m pip --quiet --disable-pip-version-check
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+.PHONY: help demo demo-stop check test bench clean
+.DELETE_ON_ERROR:
+
+help:
+	@echo 'make demo       deploy a shop to two nodes on this machine, the second time under load'
+	@echo 'make demo-stop  end the demo'
+	@echo 'make check      lint, types, unit and template tests: under two minutes'
+	@echo 'make test       all of check, then the end-to-end tests'
+	@echo 'make bench      speed, as ratios measured in one run'
+	@echo 'make clean      end the demo and remove what the targets made'
+
+demo: .venv/demo.stamp
+	python demo/demo.py run
+
+demo-stop: .venv/demo.stamp
+	python demo/demo.py stop
+
+check: .venv/check.stamp
+	ruff check .
+	ruff format --check .
+	mypy plugins demo/*.py tests benchmarks
+	yamllint --strict .
+	ansible-lint
+	pytest tests/unit tests/nginx
+
+test: check
+	pytest tests/e2e
+
+bench: .venv/demo.stamp
+	python -m benchmarks
+
+clean:
+	if [ -x .venv/bin/python ]; then .venv/bin/python demo/demo.py stop; fi
+	rm -rf .venv .demo .ansible .mypy_cache .ruff_cache .pytest_cache
+
+# A stamp stands for a dependency group of pyproject.toml, installed as constraints.txt pins it.
+.venv/%.stamp: pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo 'No Python >= 3.11 with venv is here. On Debian: apt install python3 python3-venv' >&2; exit 1; }
+	test -x .venv/bin/python || $(PYTHON) -m venv .venv
+	$(PIP) install --constraint constraints.txt pip
+	$(PIP) install --constraint constraints.txt --group $*
+	touch $@
