@@ -40,7 +40,10 @@ def run() -> None:
     deploy("v1")
     say(f"The shop gets {ORDER_LINES:,} order lines")
     fill()
-    say("Version 2 is deployed while visitors come", "its migration adds a column, fills it and makes it NOT NULL")
+    say(
+        "Version 2 is deployed while visitors come",
+        "its migration adds a column, fills it and makes it NOT NULL",
+    )
     record = ROOT / "probe"
     with visitors(record):
         deploy("v2")
@@ -68,13 +71,21 @@ def say(what: str, more: str = "") -> None:
 def deploy(version: str) -> None:
     """Run the playbook, showing its phases and reports; the whole output goes to a log."""
     log_path = ROOT / f"deploy-{version}.log"
-    command = [BIN / "ansible-playbook", "deploy.yml", "-e", f"django_release_version={version}"]
-    print(f"    ansible-playbook deploy.yml -e django_release_version={version}    (whole output: {log_path})", flush=True)
+    command = [str(BIN / "ansible-playbook"), "deploy.yml", "-e", f"django_release_version={version}"]
+    print(
+        f"    ansible-playbook deploy.yml -e django_release_version={version}    (whole output: {log_path})",
+        flush=True,
+    )
     environment = {**os.environ, "INTERMISSION_DEMO_ROOT": str(ROOT), "ANSIBLE_NOCOLOR": "1"}
     started = time.monotonic()
     with log_path.open("w", encoding="utf-8") as log:
         playbook = subprocess.Popen(
-            command, cwd=CHECKOUT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            command,
+            cwd=CHECKOUT,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
         assert playbook.stdout
         in_report = False
@@ -99,7 +110,8 @@ def fill() -> None:
 @contextmanager
 def visitors(record: Path) -> Iterator[None]:
     """Let the load probe ask both nodes meanwhile."""
-    command = [sys.executable, "-m", "probe", "run", "--rate", str(RATE), "--host", "shop.example", "--out", str(record)]
+    command = [sys.executable, "-m", "probe", "run", "--rate", str(RATE), "--host", "shop.example"]
+    command += ["--out", str(record)]
     for node, url in URLS.items():
         command += ["--node", f"{node}={url}"]
     probe = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(CHECKOUT / "tests")})

@@ -3,6 +3,7 @@
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 root = Path(os.environ["GUNICORN_ROOT"])
 
@@ -21,11 +22,11 @@ raw_env = [
 ]
 
 
-def post_worker_init(worker):
+def post_worker_init(worker: Any) -> None:
     """Tell gunicornctl.py that a worker of this master serves."""
     (root / f"gunicorn.{worker.ppid}.ready").touch()
 
 
-def on_exit(server):
+def on_exit(server: Any) -> None:
     """Leave nothing behind."""
     (root / f"gunicorn.{server.pid}.ready").unlink(missing_ok=True)

@@ -19,13 +19,14 @@ POLL_SECONDS = 0.05
 
 
 def running_pid(file: Path) -> int | None:
-    """Give the pid in a file, None where there is no such process."""
+    """Give the pid in a file, None where there is no such process; one that only waits to be reaped is none."""
     try:
         pid = int(file.read_text())
         os.kill(pid, 0)
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except (FileNotFoundError, ValueError, ProcessLookupError):
         return None
-    return pid
+    return None if state == "Z" else pid
 
 
 def wait_until(condition: Callable[[], bool], what: str) -> None:
@@ -57,6 +58,8 @@ class Gunicorn:
         config = Path(__file__).resolve().with_name("gunicorn.conf.py")
         # Both names lead through `current`, because a reload runs the same command line again.
         programs = self.current / ".venv/bin"
+        if running_pid(self.pid_file) is None:
+            self.pid_file.unlink(missing_ok=True)
         with self.log.open("ab") as log:
             daemon = subprocess.Popen(
                 [programs / "python", programs / "gunicorn", "--config", config],

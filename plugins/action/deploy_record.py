@@ -11,7 +11,7 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.intermission.django.plugins.module_utils.controller import identity, is_dead
 
 
-class ActionModule(ActionBase):
+class ActionModule(ActionBase):  # type: ignore[misc]
     """See the module's documentation."""
 
     _supports_check_mode = True

@@ -48,6 +48,7 @@ class CallbackModule(DefaultCallback):  # type: ignore[misc]
     """See the documentation above."""
 
     CALLBACK_NAME = "intermission.django.operator"
+    _display: Any
 
     def v2_playbook_on_play_start(self, play: Any) -> None:
         """Look, before the first line is printed, whether JSON is wanted."""

@@ -42,7 +42,7 @@ def environment_file(variables: dict[str, Any]) -> str:
     """Write variables; see the documentation above. Raises AnsibleFilterError."""
     try:
         return dump(variables)
-    except (ValueError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError) as error:
         raise AnsibleFilterError(
             f"django_release_environment: {error}. Give names and values, for instance SHOP_DEBUG: '0'"
         ) from error

@@ -22,9 +22,17 @@ def process_started(pid: int) -> str:
         return ""
 
 
+def user() -> str:
+    """Name the user of this process; by number where it has no name, as in some containers."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
+
+
 def identity(pid: int) -> dict[str, Any]:
     """Name the run whose main process has this pid."""
-    return {"user": getpass.getuser(), "host": socket.gethostname(), "pid": pid, "started": process_started(pid)}
+    return {"user": user(), "host": socket.gethostname(), "pid": pid, "started": process_started(pid)}
 
 
 def is_dead(holder: dict[str, Any]) -> bool:
@@ -37,4 +45,4 @@ def is_dead(holder: dict[str, Any]) -> bool:
         return True
     except PermissionError:
         pass
-    return process_started(int(holder["pid"])) != holder["started"]
+    return process_started(int(holder["pid"])) != str(holder["started"])

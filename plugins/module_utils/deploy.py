@@ -39,10 +39,11 @@ class DeployRecord:
     def begin(self, holder: dict[str, Any], release: str, take_over: bool) -> Optional[dict[str, Any]]:
         """Take the lock; gives the record of another's deploy where that holds it and is not to be taken over."""
         content = {"holder": holder, "release": release, "phase": "prepare", "since": _now()}
+        self.directory.make()
         staged = self.path.with_name(f".deploy.json.{os.getpid()}")
-        write_file(staged, json.dumps(content).encode(), 0o664)
         try:
             with self.directory.locked():
+                write_file(staged, json.dumps(content).encode(), 0o664)
                 other = self.read()
                 if other is not None and not same_holder(other["holder"], holder):
                     if not take_over:
@@ -53,7 +54,7 @@ class DeployRecord:
                 os.link(staged, self.path)
                 sync_directory(self.path.parent)
         finally:
-            staged.unlink()
+            staged.unlink(missing_ok=True)
         self._record("deploy begun", holder, release=release)
         return None
 

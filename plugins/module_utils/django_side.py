@@ -11,11 +11,13 @@ import fcntl
 import io
 import json
 import os
+import re
 import runpy
 import sqlite3
 import sys
 import time
 import traceback
+from datetime import datetime, timezone
 from typing import Any
 
 SQLITE = "django.db.backends.sqlite3"
@@ -25,8 +27,12 @@ def set_up_django() -> None:
     """Start Django in the way the project's manage.py does, whatever it sets or reads before."""
     sys.path.insert(0, os.getcwd())
     sys.argv = ["manage.py", "version"]
-    with contextlib.redirect_stdout(io.StringIO()):
-        runpy.run_path("manage.py", run_name="__main__")
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            runpy.run_path("manage.py", run_name="__main__")
+    except SystemExit as ended:
+        if ended.code:
+            raise
 
 
 def heads() -> dict[str, str]:
@@ -93,11 +99,15 @@ def migration_lock(database: str) -> Any:
 def back_up(database: str, directory: str) -> str:
     """Copy an SQLite database while it is in use, and check that the copy is whole; gives its path."""
     os.makedirs(directory, mode=0o700, exist_ok=True)
-    copy = os.path.join(directory, f"{os.path.basename(database)}.{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}")
+    made = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S.%fZ")
+    copy = os.path.join(directory, f"{os.path.basename(database)}.{made}")
     partial = f"{copy}.partial"
     descriptor = os.open(partial, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
     os.close(descriptor)
-    with contextlib.closing(sqlite3.connect(database)) as source, contextlib.closing(sqlite3.connect(partial)) as target:
+    with (
+        contextlib.closing(sqlite3.connect(database)) as source,
+        contextlib.closing(sqlite3.connect(partial)) as target,
+    ):
         source.backup(target)
         verdict = target.execute("PRAGMA integrity_check").fetchone()[0]
     if verdict != "ok":
@@ -109,9 +119,9 @@ def back_up(database: str, directory: str) -> str:
 
 
 def forget_backups(database: str, directory: str, keep: int) -> None:
-    """Remove all but the newest backups of a database."""
-    prefix = f"{os.path.basename(database)}."
-    copies = sorted(name for name in os.listdir(directory) if name.startswith(prefix))
+    """Remove all but the newest backups of a database, and nothing that is no backup."""
+    backup = re.compile(re.escape(os.path.basename(database)) + r"\.\d{8}T\d{6}\.\d{6}Z")
+    copies = sorted(name for name in os.listdir(directory) if backup.fullmatch(name))
     for name in copies[:-keep]:
         os.unlink(os.path.join(directory, name))
 
@@ -166,9 +176,7 @@ def main() -> None:
     if request["verb"] == "plan":
         result = plan(request["database"], request["targets"])
     else:
-        result = migrate(
-            request["database"], request["targets"], request["backup_directory"], request["keep_backups"]
-        )
+        result = migrate(request["database"], request["targets"], request["backup_directory"], request["keep_backups"])
     with open(request["result"], "w", encoding="utf-8") as stream:
         json.dump(result, stream)
 

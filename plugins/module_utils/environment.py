@@ -17,7 +17,7 @@ def dump(variables: Mapping[str, object]) -> str:
         text = str(value)
         if NAME.fullmatch(name) is None:
             raise ValueError(f"'{name}' is no name of an environment variable: letters, digits and '_' only")
-        if "\n" in text or "\0" in text:
+        if re.search(r"[\r\n\0]", text):
             raise ValueError(f"the value of {name} has a line break or a zero byte")
         lines.append(f'{name}="' + re.sub(r'(["\\$`])', r"\\\1", text) + '"\n')
     return "".join(lines)
@@ -25,7 +25,7 @@ def dump(variables: Mapping[str, object]) -> str:
 
 def load(text: str) -> dict[str, str]:
     """Read what ``dump`` wrote; lines of any other form are passed over."""
-    matches = (LINE.fullmatch(line.strip()) for line in text.splitlines())
+    matches = (LINE.fullmatch(line.strip()) for line in text.split("\n"))
     return {match.group(1): re.sub(r"\\(.)", r"\1", match.group(2)) for match in matches if match}
 
 

@@ -43,5 +43,9 @@ def replace_symlink(link: Path, target: str) -> None:
     partial = link.with_name(f".{link.name}.{os.getpid()}.partial")
     partial.unlink(missing_ok=True)
     os.symlink(target, partial)
-    os.replace(partial, link)
+    try:
+        os.replace(partial, link)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
     sync_directory(link.parent)

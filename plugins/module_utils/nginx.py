@@ -38,8 +38,15 @@ def write_all(contents: dict[Path, Optional[str]]) -> None:
             sync_directory(path.parent)
 
 
+def write_pages(pages: dict[str, Optional[str]]) -> bool:
+    """Bring the files that Nginx serves to their content, which needs no reload; gives whether any differed."""
+    different = changes(pages)
+    write_all({path: new for path, (_, new) in different.items()})
+    return bool(different)
+
+
 def apply(files: dict[str, Optional[str]], pending: Path, test: str, service: Service) -> bool:
-    """Bring the files to their content, test, then start or reload Nginx; gives whether anything was done.
+    """Bring the configuration to its content, test it, then start or reload Nginx; gives whether anything was done.
 
     ``pending`` holds the former contents from before the first write until Nginx has taken up the new ones: an
     apply that was cut short is finished, or put back, by the next. Raises NginxError, ServiceError and OSError.

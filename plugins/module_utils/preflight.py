@@ -12,6 +12,7 @@ from typing import Optional
 
 SUN_PATH_BYTES = 107
 LISTEN_STATE = "0A"
+IPV4_IN_IPV6 = bytes(10) + b"\xff\xff"
 
 
 def socket_path_fault(path: str) -> Optional[str]:
@@ -25,18 +26,21 @@ def socket_path_fault(path: str) -> Optional[str]:
 def closed_ancestor(path: str, user: str) -> Optional[str]:
     """Name the first directory on the way to ``path`` that ``user`` may not traverse, or None.
 
-    Directories that are not there yet are passed over. Raises KeyError where there is no such user.
+    Where the way leads through symlinks, both ways count. Directories that are not there yet are passed over. Raises
+    KeyError where there is no such user.
     """
     account = pwd.getpwnam(user)
     groups = {account.pw_gid} | {group.gr_gid for group in grp.getgrall() if user in group.gr_mem}
     if account.pw_uid == 0:
         return None
-    for directory in [*reversed(Path(path).parents), Path(path)]:
+    named, real = Path(path), Path(os.path.realpath(path))
+    ways = [directory for way in (named, real) for directory in (*reversed(way.parents), way)]
+    for directory in dict.fromkeys(ways):
         try:
             status = directory.stat()
         except FileNotFoundError:
-            return None
-        except PermissionError:
+            continue
+        except (PermissionError, NotADirectoryError):
             return str(directory.parent)
         if status.st_uid == account.pw_uid:
             allowed = status.st_mode & stat.S_IXUSR
@@ -52,13 +56,13 @@ def closed_ancestor(path: str, user: str) -> Optional[str]:
 def split_listen(listen: str) -> tuple[str, int]:
     """Take address and port out of an Nginx ``listen`` value such as ``80``, ``127.0.0.1:8081`` or ``[::]:443 ssl``.
 
-    The address is ``*`` where none is given. Raises ValueError.
+    The address is ``*`` where none is given, or any IPv4 address. Raises ValueError.
     """
     value = listen.split()[0] if listen.split() else ""
     address, _, port = value.rpartition(":")
     if not port.isdigit() or not 0 < int(port) < 65536:
         raise ValueError(f"'{listen}' has no port")
-    return address or "*", int(port)
+    return "*" if address in ("", "0.0.0.0") else address, int(port)
 
 
 def listening_inodes(port: int, tables: tuple[str, ...] = ("/proc/net/tcp", "/proc/net/tcp6")) -> dict[str, str]:
@@ -82,6 +86,8 @@ def readable_address(hexadecimal: str) -> str:
     raw = b"".join(bytes.fromhex(hexadecimal[start : start + 8])[::-1] for start in range(0, len(hexadecimal), 8))
     if not any(raw):
         return "*"
+    if raw.startswith(IPV4_IN_IPV6):
+        raw = raw[len(IPV4_IN_IPV6) :]
     return socket.inet_ntop(socket.AF_INET if len(raw) == 4 else socket.AF_INET6, raw)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import re
 import socket
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from typing import Optional
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 MAINTENANCE_MARK = b'data-intermission="maintenance"'
 FALLBACK_MARK = b'data-intermission="fallback"'
@@ -50,29 +51,29 @@ def ask(
     timeout: float = 10.0,
     unix_socket: Optional[str] = None,
 ) -> Answer:
-    """Send one request on a connection of its own and give what came back; never raises for what a server does.
+    """Send one request on a connection of its own and give what came back; an error is an answer too, never raised.
 
     ``host`` is the Host header; ``timeout`` is in seconds; with ``unix_socket`` the URL's address is not used.
     """
-    parts = urlsplit(url)
-    connection: http.client.HTTPConnection
-    if unix_socket:
-        connection = UnixConnection(unix_socket, timeout)
-    elif parts.scheme == "https":
-        connection = http.client.HTTPSConnection(parts.netloc, timeout=timeout)
-    else:
-        connection = http.client.HTTPConnection(parts.netloc, timeout=timeout)
     try:
+        parts = urlsplit(url)
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         body = b"" if method == "POST" else None
-        connection.request(method, path, body=body, headers={"Host": host, "User-Agent": "intermission-proof"})
-        response = connection.getresponse()
-        headers = {name.lower(): value for name, value in response.getheaders()}
-        return Answer(response.status, headers, response.read())
-    except (OSError, http.client.HTTPException) as error:
+        with contextlib.closing(_connection(parts, timeout, unix_socket)) as connection:
+            connection.request(method, path, body=body, headers={"Host": host, "User-Agent": "intermission-proof"})
+            response = connection.getresponse()
+            headers = {name.lower(): value for name, value in response.getheaders()}
+            return Answer(response.status, headers, response.read())
+    except (OSError, http.client.HTTPException, ValueError) as error:
         return Answer(0, {}, b"", f"{type(error).__name__}: {error}")
-    finally:
-        connection.close()
+
+
+def _connection(parts: SplitResult, timeout: float, unix_socket: Optional[str]) -> http.client.HTTPConnection:
+    if unix_socket:
+        return UnixConnection(unix_socket, timeout)
+    if parts.scheme == "https":
+        return http.client.HTTPSConnection(parts.netloc, timeout=timeout)
+    return http.client.HTTPConnection(parts.netloc, timeout=timeout)
 
 
 def retry_after_fault(value: Optional[str], now: datetime) -> Optional[str]:

@@ -15,9 +15,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import tarfile
+import zlib
 from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
@@ -30,6 +32,7 @@ from ansible_collections.intermission.django.plugins.module_utils.files import (
 )
 
 COMPLETE = ".intermission-complete"
+INCLUDE = re.compile(r"\s*(?:-[rc]\s*|--(?:requirement|constraint)(?:\s+|\s*=\s*))(\S.*?)\s*(?:\s#.*)?$")
 
 
 class ReleaseError(Exception):
@@ -66,14 +69,23 @@ class Releases:
         return _read_json(self.live_file)
 
     def unpack(self, archive: Path, release: str, version: str, origin: str) -> bool:
-        """Unpack an archive as a release, whole or not at all; gives whether it was not there before."""
+        """Unpack an archive as a release, whole or not at all; gives whether it was not there before.
+
+        Raises ReleaseError where the archive is damaged, or has a link or a name that leads out of the release.
+        """
         if self.describe(release):
             return False
         self.directory.mkdir(parents=True, exist_ok=True)
         partial = self.directory / f".{release}.partial"
         shutil.rmtree(partial, ignore_errors=True)
-        with tarfile.open(archive) as stream:
-            stream.extractall(partial, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))
+        try:
+            with tarfile.open(archive) as stream:
+                if hasattr(tarfile, "data_filter"):
+                    stream.extractall(partial, filter="data")
+                else:
+                    stream.extractall(partial)
+        except (tarfile.TarError, EOFError, zlib.error) as error:
+            raise ReleaseError(f"the release {release} cannot be unpacked: {error}") from error
         about = {"id": release, "version": version, "origin": origin, "unpacked": _now(), "prepared": False}
         write_file(partial / ".release.json", json.dumps(about).encode())
         shutil.rmtree(self.path(release), ignore_errors=True)
@@ -125,32 +137,48 @@ class Releases:
 
         The live release, the one that ``current`` points to and the former one are never removed. Gives what was.
         """
-        live = self.live()
-        former = live.get("former", {})
-        protected = {self.current_id(), live.get("release"), former.get("release")}
-        releases = [entry for entry in self.directory.iterdir() if self.describe(entry.name)]
-        newest_first = sorted(releases, key=lambda entry: self.describe(entry.name)["unpacked"], reverse=True)
-        removed = [entry for entry in newest_first[keep:] if entry.name not in protected]
+        removed = self.superfluous(keep)
         for entry in removed:
-            shutil.rmtree(entry)
+            _remove(entry, ".release.json")
         used = {(entry / ".venv").resolve().name for entry in self.directory.iterdir()}
         if self.virtualenvs.exists():
             for unused in (entry for entry in self.virtualenvs.iterdir() if entry.name not in used):
-                shutil.rmtree(unused)
+                _remove(unused, COMPLETE)
+        live = self.live()
+        former = live.get("former", {})
         environments = {live.get("environment"), former.get("environment"), _environment_of(self.environment)}
         for file in self.environment.parent.glob("environment.*"):
             if file.name.partition(".")[2] not in environments:
                 file.unlink()
         return [entry.name for entry in removed]
 
+    def superfluous(self, keep: int) -> list[Path]:
+        """List the releases that ``prune`` removes; none before the first."""
+        if not self.directory.is_dir():
+            return []
+        live = self.live()
+        protected = {self.current_id(), live.get("release"), live.get("former", {}).get("release")}
+        releases = [entry for entry in self.directory.iterdir() if self.describe(entry.name)]
+        newest_first = sorted(releases, key=lambda entry: self.describe(entry.name)["unpacked"], reverse=True)
+        return [entry for entry in newest_first[keep:] if entry.name not in protected]
+
     def virtualenv_key(self, release: str, requirements: str, python: str, extra: Sequence[str]) -> str:
-        """Name the virtualenv that a release needs: a digest of its requirements and of the interpreter."""
+        """Name the virtualenv that a release needs: a digest of its requirements and of the interpreter.
+
+        Raises ReleaseError where the interpreter does not run.
+        """
         whole = hashlib.sha256()
         for file in _requirement_files(self.path(release) / requirements):
             whole.update(file.read_bytes() + b"\0")
-        version = subprocess.run([python, "-VV"], capture_output=True, text=True, check=True).stdout
-        whole.update("\0".join([version, os.path.realpath(python), *extra]).encode())
+        interpreter = os.path.realpath(shutil.which(python) or python)
+        whole.update("\0".join([_checked([python, "-VV"]), interpreter, *extra]).encode())
         return whole.hexdigest()[:12]
+
+    def has_virtualenv(self, release: str, requirements: str, python: str, extra: Sequence[str]) -> bool:
+        """Tell whether a release has the virtualenv that it needs, and that is whole. Raises ReleaseError."""
+        key = self.virtualenv_key(release, requirements, python, extra)
+        linked = _link_target(self.path(release) / ".venv") == f"../../venvs/{key}"
+        return linked and (self.virtualenvs / key / COMPLETE).exists()
 
     def build_virtualenv(self, release: str, requirements: str, python: str, extra: Sequence[str]) -> bool:
         """Give a release its virtualenv, building it unless a whole one is there. Raises ReleaseError."""
@@ -183,16 +211,24 @@ def _requirement_files(path: Path) -> list[Path]:
     """Give a requirements file and those that it takes in with -r or -c."""
     files = [path]
     for line in path.read_text(encoding="utf-8").splitlines():
-        option, _, name = line.strip().partition(" ")
-        if option in ("-r", "-c", "--requirement", "--constraint"):
-            files += _requirement_files(path.parent / name.strip())
+        match = INCLUDE.match(line)
+        if match and "://" not in match.group(1):
+            files += _requirement_files(path.parent / match.group(1))
     return files
 
 
-def _checked(command: Sequence[str]) -> None:
+def _remove(directory: Path, mark: str) -> None:
+    """Remove a directory, first the mark that it is whole: a removal that is cut short must not pass for a whole one."""
+    (directory / mark).unlink(missing_ok=True)
+    sync_directory(directory)
+    shutil.rmtree(directory)
+
+
+def _checked(command: Sequence[str]) -> str:
     result = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
     if result.returncode != 0:
         raise ReleaseError(f"`{' '.join(command)}` failed:\n{(result.stdout + result.stderr).strip()[-3000:]}")
+    return result.stdout
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Mapping
 
@@ -16,21 +19,28 @@ class ServiceError(Exception):
 def run(command: str, seconds: float) -> subprocess.CompletedProcess[str]:
     """Run a command with sh(1) in a session of its own, so that a daemon it leaves outlives this process.
 
-    Raises ServiceError where it takes longer than ``seconds``.
+    The output goes through files, which a daemon may keep open without holding this up. Raises ServiceError where the
+    command takes longer than ``seconds``; it is then ended with all that it started.
     """
-    try:
-        return subprocess.run(
+    with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
+        process = subprocess.Popen(
             ["/bin/sh", "-c", command],
             stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=seconds,
+            stdout=stdout,
+            stderr=stderr,
             start_new_session=True,
-            check=False,
         )
-    except subprocess.TimeoutExpired as error:
-        raise ServiceError(f"`{command}` took longer than {seconds:g} s") from error
+        try:
+            process.wait(seconds)
+        except subprocess.TimeoutExpired as error:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            raise ServiceError(f"`{command}` took longer than {seconds:g} s") from error
+        texts = []
+        for stream in (stdout, stderr):
+            stream.seek(0)
+            texts.append(stream.read().decode(errors="replace"))
+        return subprocess.CompletedProcess(command, process.returncode, *texts)
 
 
 class Service:
@@ -66,7 +76,9 @@ class Service:
         result = run(command, self.seconds)
         if result.returncode != 0:
             output = (result.stdout + result.stderr).strip()[-2000:]
-            raise ServiceError(f"{self.name} did not {verb}: `{command}` ended with {result.returncode}\n{output}".rstrip())
+            raise ServiceError(
+                f"{self.name} did not {verb}: `{command}` ended with {result.returncode}\n{output}".rstrip()
+            )
 
     def _wait(self, wanted: bool) -> None:
         deadline = time.monotonic() + self.seconds

@@ -16,12 +16,14 @@ import subprocess
 import tarfile
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 ALWAYS_EXCLUDED = (".git", "__pycache__", "*.pyc", ".venv")
 ID_LENGTH = 12
+HEAD = "refs/intermission/HEAD"
 
 
 class SourceError(Exception):
@@ -30,7 +32,7 @@ class SourceError(Exception):
 
 @dataclass(frozen=True)
 class Source:
-    """An archive of a site's code: ``id`` from its content or commit, ``path`` of the .tar.gz, ``origin`` for people."""
+    """An archive of a site's code: ``id`` from its content, or from its commit and what is left out of it."""
 
     id: str
     path: Path
@@ -40,7 +42,7 @@ class Source:
 def kind_of(source: str) -> str:
     """Tell what a source is: ``directory``, ``archive`` or ``git``. Raises SourceError for a path that is not there."""
     path = Path(source)
-    if path.is_dir():
+    if source and path.is_dir():
         return "directory"
     if path.is_file():
         return "archive"
@@ -50,8 +52,8 @@ def kind_of(source: str) -> str:
 
 
 def without_secrets(url: str) -> str:
-    """Take the user and password out of a URL, for messages."""
-    return re.sub(r"(?<=://)[^/@]*@", "", url)
+    """Take user and password out of a URL, or out of all URLs in a text, for messages."""
+    return re.sub(r"(?<=://)[^/\s]*@", "", url)
 
 
 def fetch(source: str, version: str, cache: Path, exclude: Sequence[str] = ()) -> Source:
@@ -77,7 +79,7 @@ def tree(directory: Path, exclude: Sequence[str]) -> Iterator[Path]:
     """List files and links below a directory in a fixed order, without those whose name or relative path is excluded."""
     for entry in sorted(directory.rglob("*")):
         relative = entry.relative_to(directory)
-        parts = [*relative.parts, str(relative)]
+        parts = [*relative.parts, str(relative), *map(str, list(relative.parents)[:-1])]
         if any(fnmatch.fnmatch(part, pattern) for part in parts for pattern in exclude):
             continue
         if entry.is_symlink() or entry.is_file():
@@ -139,11 +141,14 @@ def _unpack(archive: Path, directory: Path) -> None:
     try:
         if zipfile.is_zipfile(archive):
             with zipfile.ZipFile(archive) as stream:
-                stream.extractall(directory)
+                for member in stream.infolist():
+                    path = Path(stream.extract(member, directory))
+                    if path.is_file() and member.external_attr >> 16 & 0o100:
+                        path.chmod(0o755)
         else:
             with tarfile.open(archive) as tar:
                 tar.extractall(directory, filter="data")
-    except (tarfile.TarError, zipfile.BadZipFile) as error:
+    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise SourceError(f"{archive} cannot be unpacked: {error}") from error
 
 
@@ -154,12 +159,18 @@ def _from_git(url: str, version: str, cache: Path, exclude: Sequence[str]) -> So
     if not mirror.exists():
         _git("init", "--quiet", "--bare", str(mirror))
     shown = without_secrets(url)
-    _git("-C", str(mirror), "fetch", "--quiet", "--prune", "--force", url, "+refs/*:refs/*", hide=(url, shown))
+    refs, wanted = ["+refs/*:refs/*"], version
+    if version == "HEAD":  # The repository's own, which a mirror does not take over
+        refs, wanted = [*refs, f"+HEAD:{HEAD}"], HEAD
+    _git("-C", str(mirror), "fetch", "--quiet", "--prune", "--force", url, *refs)
     try:
-        commit = _git("-C", str(mirror), "rev-parse", "--verify", "--quiet", f"{version}^{{commit}}").strip()
+        commit = _git("-C", str(mirror), "rev-parse", "--verify", "--quiet", f"{wanted}^{{commit}}").strip()
     except SourceError as error:
         raise SourceError(f"{shown} has no branch, tag or commit '{version}'") from error
-    path = cache / f"{commit[:ID_LENGTH]}.tar.gz"
+    identity = commit[:ID_LENGTH]
+    if tuple(exclude) != ALWAYS_EXCLUDED:
+        identity = hashlib.sha256("\0".join([commit, *exclude]).encode()).hexdigest()[:ID_LENGTH]
+    path = cache / f"{identity}.tar.gz"
     if not path.exists():
         with tempfile.TemporaryDirectory(dir=cache) as unpacked:
             archive = Path(unpacked) / "archive.tar"
@@ -168,15 +179,14 @@ def _from_git(url: str, version: str, cache: Path, exclude: Sequence[str]) -> So
             _unpack(archive, tree_directory)
             content = _from_directory(tree_directory, shown, Path(unpacked), exclude)
             os.replace(content.path, path)
-    return Source(commit[:ID_LENGTH], path, f"{shown} {version}")
+    return Source(identity, path, f"{shown} {version}")
 
 
-def _git(*arguments: str, hide: tuple[str, str] = ("", "")) -> str:
+def _git(*arguments: str) -> str:
     environment = {**os.environ, "GIT_TERMINAL_PROMPT": "0"}
     result = subprocess.run(
         ["git", *arguments], capture_output=True, text=True, env=environment, check=False, stdin=subprocess.DEVNULL
     )
     if result.returncode != 0:
-        said = result.stderr.strip()
-        raise SourceError(f"git failed: {said.replace(*hide) if hide[0] else said}")
+        raise SourceError(f"git failed: {without_secrets(result.stderr.strip())}")
     return result.stdout

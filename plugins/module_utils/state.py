@@ -22,6 +22,7 @@ import json
 import os
 import re
 import shutil
+import stat
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
@@ -78,7 +79,10 @@ class Window:
             schema = fields.pop("schema")
             if schema != SCHEMA:
                 raise StateError(f"window.json has schema {schema}; this version reads schema {SCHEMA}")
-            return cls(**fields)
+            window = cls(**fields)
+            if window.end is not None:
+                parse_instant(window.end)
+            return window
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise StateError(f"window.json cannot be read: {error}") from error
 
@@ -111,6 +115,17 @@ class StateDirectory:
         self.pages = self.path / "pages"
         self.journal_file = self.path / "journal.jsonl"
 
+    def missing(self) -> list[Path]:
+        """List the directories that are not there yet."""
+        wanted = (self.path.parent, self.path, self.windows, self.pages)
+        return [directory for directory in wanted if not directory.is_dir()]
+
+    def make(self) -> None:
+        """Make the directories that are missing, so that Nginx and the group can enter them."""
+        for directory in self.missing():
+            directory.mkdir(parents=True, exist_ok=True)
+            directory.chmod(DIRECTORY_MODE)
+
     def status(self) -> dict[str, Any]:
         """Tell what the flag says.
 
@@ -120,15 +135,18 @@ class StateDirectory:
         """
         status: dict[str, Any] = dict.fromkeys(("opened_with", "window", "since", "until", "problem"))
         status.update(site=self.site, on=self.flag.exists(), overdue=False)
-        if not os.path.lexists(self.flag):
-            return status
-        since = datetime.fromtimestamp(self.flag.lstat().st_mtime, tz=timezone.utc)
+        try:
+            flag = self.flag.lstat()
+            target = os.readlink(self.flag) if stat.S_ISLNK(flag.st_mode) else None
+        except (FileNotFoundError, NotADirectoryError):
+            return {**status, "on": False}
+        since = datetime.fromtimestamp(flag.st_mtime, tz=timezone.utc)
         status.update(opened_with="hand", since=format_instant(since))
-        if not self.flag.is_symlink():
+        if target is None:
             return status
         status["opened_with"] = "window"
         try:
-            window = self.read_window(Path(os.readlink(self.flag)).name)
+            window = self.read_window(Path(target).name)
         except StateError as error:
             status["problem"] = str(error)
             return status
@@ -143,6 +161,8 @@ class StateDirectory:
             return Window.from_json((self.windows / window_id / "window.json").read_text(encoding="utf-8"))
         except OSError as error:
             raise StateError(f"the window '{window_id}' is not in {self.windows}: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise StateError(f"window.json cannot be read: {error}") from error
 
     def stage(self, window: Window) -> Path:
         """Write a window whole, with its page dated to its end, and give its directory.
@@ -159,13 +179,20 @@ class StateDirectory:
                 f"the page template {self.pages / '503.template'} cannot be read ({error.strerror}): "
                 "apply the role maintenance_page to this host first"
             ) from error
+        try:
+            dated = parse_instant(window.end).timestamp() if window.end else 0
+        except ValueError as error:
+            raise StateError(f"the window's end cannot be read: {error}") from error
         shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir()
-        partial.chmod(DIRECTORY_MODE)
-        dated = parse_instant(window.end).timestamp() if window.end else 0
-        write_file(partial / "503.html", fill_page(template, window).encode(), FILE_MODE, mtime=dated)
-        write_file(partial / "window.json", window.to_json().encode(), FILE_MODE)
-        os.rename(partial, staged)
+        try:
+            partial.mkdir()
+            partial.chmod(DIRECTORY_MODE)
+            write_file(partial / "503.html", fill_page(template, window).encode(), FILE_MODE, mtime=dated)
+            write_file(partial / "window.json", window.to_json().encode(), FILE_MODE)
+            os.rename(partial, staged)
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
         sync_directory(self.windows)
         return staged
 
@@ -194,15 +221,21 @@ class StateDirectory:
     def close(self, by: str, source: str, only: Optional[str] = None) -> bool:
         """Take the flag away; with ``only``, just while it stands for that window. Gives False where nothing was on."""
         with self.locked():
-            if not os.path.lexists(self.flag):
+            if not self.has_flag(only):
                 return False
-            window_id = Path(os.readlink(self.flag)).name if self.flag.is_symlink() else None
-            if only is not None and window_id != only:
-                return False
+            window_id = self.flagged_id()
             self.flag.unlink()
             sync_directory(self.path)
             self.record("closed", by, source, window=window_id)
             return True
+
+    def has_flag(self, only: Optional[str] = None) -> bool:
+        """Tell whether there is a flag, also one whose window is gone; with ``only``, one for that window."""
+        return os.path.lexists(self.flag) and only in (None, self.flagged_id())
+
+    def flagged_id(self) -> Optional[str]:
+        """Give the id of the window that the flag names, None where it names none."""
+        return Path(os.readlink(self.flag)).name if self.flag.is_symlink() else None
 
     def current_window(self) -> Optional[Window]:
         """Read the window that the flag names; None where there is none or it cannot be read."""
@@ -214,8 +247,15 @@ class StateDirectory:
         """Append one line to the journal, durably: what happened, when (UTC), who did it, from where."""
         entry = {"at": datetime.now(timezone.utc).isoformat(timespec="milliseconds"), "event": event, "by": by}
         entry.update({"from": source}, **details)
-        with open(self.journal_file, "a", encoding="utf-8") as stream:
-            stream.write(json.dumps(entry, ensure_ascii=False) + "\n")
+        with open(self.journal_file, "ab+") as stream:
+            if stream.tell() == 0:
+                with contextlib.suppress(PermissionError):  # It is another's, who has done so
+                    os.fchmod(stream.fileno(), FILE_MODE)
+            else:
+                stream.seek(-1, os.SEEK_END)
+                if stream.read() != b"\n":
+                    stream.write(b"\n")  # A line that was cut short must not swallow this one
+            stream.write(json.dumps(entry, ensure_ascii=False).encode() + b"\n")
             stream.flush()
             os.fsync(stream.fileno())
 
@@ -223,7 +263,7 @@ class StateDirectory:
         """Read the last entries of the journal; a line cut short by a full disk is passed over."""
         entries = []
         with contextlib.suppress(FileNotFoundError):
-            for line in self.journal_file.read_text(encoding="utf-8").splitlines()[-last:]:
+            for line in self.journal_file.read_bytes().splitlines()[-last:]:
                 with contextlib.suppress(ValueError):
                     entries.append(json.loads(line))
         return entries
@@ -242,7 +282,7 @@ class StateDirectory:
 
     def forget_old_windows(self) -> None:
         """Remove all but the newest windows, and never the one that the flag names (it would open the site)."""
-        flagged = Path(os.readlink(self.flag)).name if self.flag.is_symlink() else None
+        flagged = self.flagged_id()
         staged = sorted(
             (entry for entry in self.windows.iterdir() if not entry.name.startswith(".")),
             key=lambda entry: (entry / "window.json").stat().st_mtime if (entry / "window.json").exists() else 0,

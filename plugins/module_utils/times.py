@@ -15,13 +15,16 @@ INSTANT = re.compile(
 def parse_duration(text: str) -> timedelta:
     """Read a duration such as ``30m``, ``1h30m``, ``90s`` or ``2d``.
 
-    Raises ValueError when the text is not such a duration or is zero.
+    Raises ValueError when the text is not such a duration, is zero, or is longer than any calendar.
     """
     match = DURATION.fullmatch(text.strip())
     if match is None or not match.group(0):
         raise ValueError(f"'{text}' is not a duration")
     days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
-    duration = timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
+    try:
+        duration = timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
+    except OverflowError as error:
+        raise ValueError(f"'{text}' is too long") from error
     if not duration:
         raise ValueError(f"'{text}' is no time at all")
     return duration
@@ -45,7 +48,10 @@ def parse_instant(text: str) -> datetime:
         if zone[0] == "-":
             offset = -offset
     local = datetime(int(year), int(month), int(day), int(hour), int(minute), int(second or 0), tzinfo=timezone(offset))
-    return local.astimezone(timezone.utc)
+    try:
+        return local.astimezone(timezone.utc)
+    except OverflowError as error:
+        raise ValueError(f"'{text}' is outside the calendar") from error
 
 
 def window_end(duration: Optional[str], until: Optional[str], now: datetime) -> Optional[datetime]:
@@ -56,7 +62,10 @@ def window_end(duration: Optional[str], until: Optional[str], now: datetime) -> 
     if duration and until:
         raise ValueError("both a duration and an end are given, and only one can be true")
     if duration:
-        return now + parse_duration(duration)
+        try:
+            return now + parse_duration(duration)
+        except OverflowError as error:
+            raise ValueError(f"'{duration}' is too long") from error
     if until:
         end = parse_instant(until)
         if end <= now:

@@ -67,6 +67,7 @@ cut_off:
   type: int
 """
 
+
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.intermission.django.plugins.module_utils.service import (
     Service,

@@ -67,6 +67,7 @@ RETURN = r"""
 """
 
 import time
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.intermission.django.plugins.module_utils.proof import (
@@ -75,7 +76,7 @@ from ansible_collections.intermission.django.plugins.module_utils.proof import (
 )
 
 
-def fault(params: dict, check: dict) -> str:
+def fault(params: dict[str, Any], check: dict[str, Any]) -> str:
     """Say what is wrong with the answer to one check, nothing where it is right."""
     answer = ask(f"http://app{check['path']}", params["host"], unix_socket=params["socket"])
     if answer.status != check["status"]:

@@ -97,6 +97,7 @@ backup:
   type: str
 """
 
+
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.intermission.django.plugins.module_utils.migrations import (
     MigrationError,

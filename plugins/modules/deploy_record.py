@@ -66,11 +66,17 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+phase:
+  description: The phase that the deploy is in now.
+  returned: with O(state=begun) and O(state=phase)
+  type: str
 held_by:
   description: The record of an unfinished deploy, or none.
   returned: always
   type: dict
 """
+
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.intermission.django.plugins.module_utils.deploy import DeployRecord
@@ -80,7 +86,7 @@ from ansible_collections.intermission.django.plugins.module_utils.state import (
 )
 
 
-def refusal(site: str, record: dict) -> str:
+def refusal(site: str, record: dict[str, Any]) -> str:
     """Say who holds the lock and what to do about it."""
     holder = record["holder"]
     return (
@@ -118,7 +124,8 @@ def main() -> None:
             record.enter(params["phase"], holder)
         elif params["state"] == "ended" and not module.check_mode:
             record.end(params["outcome"], holder)
-        module.exit_json(held_by=record.read())
+        phase = "prepare" if params["state"] == "begun" else params["phase"]
+        module.exit_json(held_by=record.read(), phase=phase)
     except (StateError, OSError) as error:
         module.fail_json(msg=str(error))
 

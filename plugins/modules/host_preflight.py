@@ -52,6 +52,8 @@ RETURN = r"""
 {}
 """
 
+from typing import Any
+
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.intermission.django.plugins.module_utils.preflight import (
     closed_ancestor,
@@ -60,7 +62,7 @@ from ansible_collections.intermission.django.plugins.module_utils.preflight impo
 )
 
 
-def faults(params: dict) -> list[str]:
+def faults(params: dict[str, Any]) -> list[str]:
     """Say what is wrong, each with the variable to set."""
     found = []
     for listen in params["listen"]:

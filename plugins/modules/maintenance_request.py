@@ -65,11 +65,11 @@ from:
   type: str
 """
 
-import getpass
 import socket
 from datetime import datetime, timezone
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.intermission.django.plugins.module_utils.controller import user
 from ansible_collections.intermission.django.plugins.module_utils.times import (
     format_instant,
     window_end,
@@ -98,7 +98,7 @@ def main() -> None:
         id=f"{module.params['name']}-{now.strftime('%Y%m%dT%H%M%S')}",
         start=format_instant(now),
         end=format_instant(end) if end else None,
-        by=getpass.getuser(),
+        by=user(),
         **{"from": socket.gethostname()},
     )
 

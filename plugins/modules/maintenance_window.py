@@ -30,9 +30,9 @@ options:
     required: true
 
   state:
-    description: Whether a window is to be open, closed, or only told about.
+    description: Whether a window is to be open, closed, or only told about; V(present) makes the state directory.
     type: str
-    choices: [open, closed, told]
+    choices: [open, closed, present, told]
     default: told
   id:
     description:
@@ -88,6 +88,8 @@ status:
   type: dict
 """
 
+from typing import Any
+
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.intermission.django.plugins.module_utils.state import (
     StateDirectory,
@@ -96,7 +98,7 @@ from ansible_collections.intermission.django.plugins.module_utils.state import (
 )
 
 
-def wanted_window(params: dict) -> Window:
+def wanted_window(params: dict[str, Any]) -> Window:
     """Make the window that the options describe."""
     return Window(
         id=params["id"],
@@ -110,14 +112,15 @@ def wanted_window(params: dict) -> Window:
     )
 
 
-def would_change(directory: StateDirectory, params: dict) -> bool:
+def would_change(directory: StateDirectory, params: dict[str, Any]) -> bool:
     """Tell whether the state is another than the wanted one."""
-    status = directory.status()
     if params["state"] == "open":
         current = directory.current_window()
-        return not status["on"] or current is None or not current.same_request(wanted_window(params))
-    current_id = (status["window"] or {}).get("id")
-    return params["state"] == "closed" and status["on"] and params["id"] in (None, current_id)
+        on = directory.status()["on"]
+        return not on or current is None or not current.same_request(wanted_window(params))
+    if params["state"] == "present":
+        return bool(directory.missing())
+    return params["state"] == "closed" and directory.has_flag(params["id"])
 
 
 def main() -> None:
@@ -126,7 +129,7 @@ def main() -> None:
         argument_spec={
             "state_root": {"type": "path", "default": "/var/lib/intermission"},
             "site": {"type": "str", "required": True},
-            "state": {"type": "str", "choices": ["open", "closed", "told"], "default": "told"},
+            "state": {"type": "str", "choices": ["open", "closed", "present", "told"], "default": "told"},
             "id": {"type": "str"},
             "start": {"type": "str"},
             "end": {"type": "str"},
@@ -144,7 +147,9 @@ def main() -> None:
     try:
         changed = would_change(directory, params)
         if changed and not module.check_mode:
-            if params["state"] == "open":
+            if params["state"] == "present":
+                directory.make()
+            elif params["state"] == "open":
                 changed = directory.open(wanted_window(params), params["by"], params["from"])
             else:
                 changed = directory.close(params["by"], params["from"], only=params["id"])

@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: nginx_files
-short_description: Install Nginx configuration files that Nginx accepts
+short_description: Install Nginx configuration files that Nginx accepts, and pages
 version_added: 0.1.0
 description:
   - Writes all files, runs the test command, and starts or reloads Nginx. Where the test fails, the former files are put back and the module fails with Nginx's own message.
@@ -24,6 +24,10 @@ options:
     description: Path of each file and its content; an empty content removes the file.
     type: dict
     required: true
+  pages:
+    description: Path of each file that Nginx serves, and its content; they are written first and need no reload.
+    type: dict
+    default: {}
   pending:
     description: File that remembers the former contents until Nginx has taken up the new ones.
     type: path
@@ -65,6 +69,7 @@ from ansible_collections.intermission.django.plugins.module_utils.nginx import (
     NginxError,
     apply,
     changes,
+    write_pages,
 )
 from ansible_collections.intermission.django.plugins.module_utils.service import (
     Service,
@@ -77,6 +82,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "files": {"type": "dict", "required": True},
+            "pages": {"type": "dict", "default": {}},
             "pending": {"type": "path", "required": True},
             "commands": {"type": "dict", "required": True},
             "seconds": {"type": "float", "default": 60},
@@ -84,10 +90,11 @@ def main() -> None:
         supports_check_mode=True,
     )
     files = {path: content or None for path, content in module.params["files"].items()}
+    pages = module.params["pages"]
     commands = module.params["commands"]
     service = Service("Nginx", commands, module.params["seconds"])
     pending = Path(module.params["pending"])
-    different = changes(files)
+    different = {**changes(pages), **changes(files)}
     diff = [
         {"before": old or "", "after": new or "", "before_header": str(path), "after_header": str(path)}
         for path, (old, new) in different.items()
@@ -96,7 +103,8 @@ def main() -> None:
         if module.check_mode:
             changed = bool(different) or pending.exists() or not service.running()
         else:
-            changed = apply(files, pending, commands["test"], service)
+            changed = write_pages(pages)
+            changed = apply(files, pending, commands["test"], service) or changed
     except (NginxError, ServiceError, OSError) as error:
         module.fail_json(msg=str(error), diff=diff)
     module.exit_json(changed=changed, diff=diff)

@@ -101,6 +101,7 @@ removed:
 """
 
 from pathlib import Path
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.intermission.django.plugins.module_utils.release import (
@@ -109,7 +110,7 @@ from ansible_collections.intermission.django.plugins.module_utils.release import
 )
 
 
-def apply(releases: Releases, params: dict) -> tuple[bool, list[str]]:
+def apply(releases: Releases, params: dict[str, Any]) -> tuple[bool, list[str]]:
     """Bring the release to the wanted state; gives whether anything changed, and what was removed."""
     state, release, environment = params["state"], params["id"], params["environment"]
     if state == "unpacked":
@@ -127,18 +128,23 @@ def apply(releases: Releases, params: dict) -> tuple[bool, list[str]]:
     return bool(removed), removed
 
 
-def would_change(releases: Releases, params: dict) -> bool:
+def would_change(releases: Releases, params: dict[str, Any]) -> bool:
     """Tell whether the release is not in the wanted state yet."""
     wanted = (params["id"], params["environment"])
     known = releases.describe(params["id"]) if params["id"] else {}
     live = releases.live()
-    return {
+    if params["state"] == "installed":
+        needs = (params["requirements"], params["python"], params["extra_packages"])
+        return not known or not releases.has_virtualenv(params["id"], *needs)
+    if params["state"] == "pruned":
+        return bool(releases.superfluous(params["keep"]))
+    changed = {
         "unpacked": not known,
-        "installed": not known,
         "prepared": known.get("prepared") != params["environment"],
         "current": not releases.is_current(*wanted),
         "live": (live.get("release"), live.get("environment")) != wanted,
-    }.get(params["state"], False)
+    }
+    return bool(changed.get(params["state"], False))
 
 
 def main() -> None:
@@ -158,7 +164,10 @@ def main() -> None:
             "environment": {"type": "str", "default": ""},
             "keep": {"type": "int", "default": 5},
         },
-        required_if=[("state", "unpacked", ("id", "archive"))],
+        required_if=[
+            ("state", "unpacked", ("id", "archive")),
+            *(("state", state, ("id",)) for state in ("installed", "prepared", "current", "live")),
+        ],
         supports_check_mode=True,
     )
     params = module.params

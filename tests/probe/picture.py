@@ -49,9 +49,7 @@ class _Canvas:
         edges = (x - radius, y - radius, x + radius, y + radius)
         self._draw.ellipse([edge * _SCALE for edge in edges], fill=colour)
 
-    def text(
-        self, x: float, y: float, text: str, size: int, colour: str, anchor: str, halo: str = ""
-    ) -> None:
+    def text(self, x: float, y: float, text: str, size: int, colour: str, anchor: str, halo: str = "") -> None:
         """Write ``text``; a ``halo`` colour interrupts what runs behind it."""
         spot, font = (x * _SCALE, y * _SCALE), ImageFont.load_default(size=size * _SCALE)
         if halo:
@@ -65,9 +63,7 @@ class _Canvas:
         self._image.reduce(_SCALE).save(path, format="PNG", optimize=True)
 
 
-def save_picture(
-    path: Path, run: Run, answers: Sequence[Answer], facts: Facts, phases: Sequence[Phase]
-) -> None:
+def save_picture(path: Path, run: Run, answers: Sequence[Answer], facts: Facts, phases: Sequence[Phase]) -> None:
     """Draw the record into ``path``, 1600 pixels wide and as high as its nodes need (two: about 700).
 
     Raises OSError if the file cannot be written.

@@ -57,9 +57,7 @@ def _describe(run: Run, answer: Answer) -> str:
     when = f"{answer.started - run.started:.2f} s"
     status = "no status" if answer.status is None else f"status {answer.status}"
     why = f"{answer.kind} ({answer.detail})" if answer.detail else answer.kind
-    return (
-        f"{when} {answer.node} {answer.method} {answer.path}: {why}, {status}, {answer.connection} connection"
-    )
+    return f"{when} {answer.node} {answer.method} {answer.path}: {why}, {status}, {answer.connection} connection"
 
 
 def document(run: Run, facts: Facts, phases: Sequence[Phase]) -> dict[str, Any]:
@@ -74,8 +72,7 @@ def document(run: Run, facts: Facts, phases: Sequence[Phase]) -> dict[str, Any]:
         "unexpected": len(facts.unexpected),
         "first_unexpected": [answer.to_json() for answer in facts.unexpected[:_SHOWN]],
         "phases": [
-            {"name": phase.name, "start": phase.start - run.started, "end": phase.end - run.started}
-            for phase in phases
+            {"name": phase.name, "start": phase.start - run.started, "end": phase.end - run.started} for phase in phases
         ],
     }
 

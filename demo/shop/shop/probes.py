@@ -24,9 +24,7 @@ def slow(request):
             f"seconds must be a number from 0 to {LONGEST_WAIT}.\n", content_type="text/plain"
         )
     time.sleep(seconds)
-    return HttpResponse(
-        f"Answered after {seconds:g} seconds by version {VERSION}.\n", content_type="text/plain"
-    )
+    return HttpResponse(f"Answered after {seconds:g} seconds by version {VERSION}.\n", content_type="text/plain")
 
 
 @csrf_exempt

@@ -25,9 +25,7 @@ if not SECRET_KEY:
 DEBUG = os.environ.get("SHOP_DEBUG", "0") == "1"
 
 ALLOWED_HOSTS = [
-    host.strip()
-    for host in os.environ.get("SHOP_ALLOWED_HOSTS", "localhost,127.0.0.1").split(",")
-    if host.strip()
+    host.strip() for host in os.environ.get("SHOP_ALLOWED_HOSTS", "localhost,127.0.0.1").split(",") if host.strip()
 ]
 
 INSTALLED_APPS = [

@@ -121,9 +121,7 @@ def test_retry_after(value: str | None, problem: str) -> None:
     assert retry_after_problem(value, NOW) == problem
 
 
-@pytest.mark.parametrize(
-    ("value", "expected"), [("private, no-store", True), ("no-storefront", False), ("", False)]
-)
+@pytest.mark.parametrize(("value", "expected"), [("private, no-store", True), ("no-storefront", False), ("", False)])
 def test_no_store_is_a_whole_directive(value: str, expected: bool) -> None:
     """A directive that only begins like no-store does not count."""
     assert has_no_store({"cache-control": value}) is expected

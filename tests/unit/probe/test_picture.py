@@ -47,12 +47,7 @@ def test_phases_make_room_for_their_names(answer: MakeAnswer, record: MakeRecord
         phases = [{"name": "a long name", "start": start, "end": end} for start, end in moments]
         (directory / "phases.json").write_text(json.dumps(phases))
         picture = directory / f"{count}.png"
-        assert (
-            main(
-                ["report", str(directory), "--phases", str(directory / "phases.json"), "--png", str(picture)]
-            )
-            == 0
-        )
+        assert main(["report", str(directory), "--phases", str(directory / "phases.json"), "--png", str(picture)]) == 0
         with Image.open(picture) as image:
             heights.append(image.height)
     assert heights[0] < heights[1]

@@ -54,9 +54,7 @@ def test_a_missing_record_is_an_error(tmp_path: Path) -> None:
         read_run(tmp_path)
 
 
-@pytest.mark.parametrize(
-    "text", ["{", "[1]", '[{"name": "gate"}]', '[{"name": "g", "start": "x", "end": 1}]']
-)
+@pytest.mark.parametrize("text", ["{", "[1]", '[{"name": "gate"}]', '[{"name": "g", "start": "x", "end": 1}]'])
 def test_wrong_phases_are_an_error(text: str, tmp_path: Path) -> None:
     """Any other shape than the documented one is refused."""
     (tmp_path / "phases.json").write_text(text)

@@ -40,9 +40,7 @@ def test_latency_is_of_app_answers_only(answer: MakeAnswer, finished: Run) -> No
     answers = [answer(i, "app 1", latency=i / 128) for i in range(1, 101)]
     facts = gather(finished, [*answers, answer(0, "maintenance", latency=9)], allow_fallback=False)
     assert facts.latency is not None
-    measured = [
-        round(value * 128) for value in (facts.latency.median, facts.latency.p95, facts.latency.longest)
-    ]
+    measured = [round(value * 128) for value in (facts.latency.median, facts.latency.p95, facts.latency.longest)]
     assert measured == [50, 95, 100]
     assert isinstance(facts.latency, Latency)
 
@@ -111,9 +109,7 @@ def test_ticks(seconds: float, room: int, expected: list[int]) -> None:
     assert ticks(seconds, room) == expected
 
 
-def test_report_of_a_good_run(
-    answer: MakeAnswer, record: MakeRecord, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_report_of_a_good_run(answer: MakeAnswer, record: MakeRecord, capsys: pytest.CaptureFixture[str]) -> None:
     """It says so on a line of its own and exits with 0."""
     directory = record(answer(0, "app 1"), answer(1, "maintenance"), answer(2, "maintenance"))
     assert main(["report", str(directory), "--width", "60"]) == 0
@@ -154,9 +150,7 @@ def test_json_has_the_same_facts(
     """One document, phases in seconds since the start."""
     directory = record(answer(0, "app 1"), answer(1, "maintenance"), answer(2, "refused"))
     phases = directory / "phases.json"
-    phases.write_text(
-        json.dumps([{"name": "gate", "start": finished.started + 1, "end": finished.started + 3}])
-    )
+    phases.write_text(json.dumps([{"name": "gate", "start": finished.started + 1, "end": finished.started + 3}]))
     assert main(["report", str(directory), "--json", "--phases", str(phases)]) == 1
     document = json.loads(capsys.readouterr().out)
     assert document["total"] == 3

@@ -227,9 +227,7 @@ def test_wrong_nodes_are_refused(wrong: list[str], tmp_path: Path) -> None:
         ["--node", "web1=http://127.0.0.1:2"],
     ],
 )
-def test_what_is_out_of_bounds_is_refused(
-    wrong: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_is_out_of_bounds_is_refused(wrong: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The probe says what is wrong and exits with 1."""
     node = ["--node", "web1=http://127.0.0.1:1"]
     assert main(["run", *node, "--host", "shop.example", "--out", str(tmp_path / "out"), *wrong]) == 1
@@ -237,9 +235,7 @@ def test_what_is_out_of_bounds_is_refused(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_record_that_cannot_be_written_is_a_failure(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_record_that_cannot_be_written_is_a_failure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The exit status is 1 and the reason is on the error output."""
     (tmp_path / "out").touch()
     out = str(tmp_path / "out")

@@ -41,9 +41,7 @@ class Command(BaseCommand):
         customers = generated_customers()[:ORDERING_CUSTOMERS]
         for start in range(present, lines, LINES_PER_BATCH):
             create_lines(range(start, min(start + LINES_PER_BATCH, lines)), customers, seed)
-        self.stdout.write(
-            f"{max(present, lines)} generated order lines, {max(lines - present, 0)} of them new."
-        )
+        self.stdout.write(f"{max(present, lines)} generated order lines, {max(lines - present, 0)} of them new.")
 
 
 def generated_customers():

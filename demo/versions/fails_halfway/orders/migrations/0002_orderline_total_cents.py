@@ -19,9 +19,7 @@ def fill_half_of_the_totals(apps, schema_editor):
         for line in batch:
             line.total_cents = line.quantity * line.unit_price_cents
         # An upsert of rows that all exist: several times faster than bulk_update.
-        order_lines.bulk_create(
-            batch, update_conflicts=True, unique_fields=["id"], update_fields=["total_cents"]
-        )
+        order_lines.bulk_create(batch, update_conflicts=True, unique_fields=["id"], update_fields=["total_cents"])
     raise RuntimeError(f"The migration failed on purpose after {count // 2} of {count} order lines.")
 
 

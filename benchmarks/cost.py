@@ -1,0 +1,51 @@
+"""What a request costs Nginx, in CPU time, against another request."""
+
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from benchmarks.server import Server
+from benchmarks.visitor import ask
+
+ROUNDS = 150
+REQUESTS = 200  # in each round, of each kind: few, so that both kinds meet the same mood of the machine
+WARM_UP = 1_000  # requests
+SETTLE = 0.003  # seconds
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of request: where it goes and what answers it."""
+
+    server: Server
+    port: int
+    path: str
+    status: int
+
+    def cpu_time(self) -> float:
+        """Send requests and give the microseconds of CPU time that Nginx spent on each."""
+        before = self.server.cpu_time()
+        ask(self.port, self.path, REQUESTS, self.status)
+        time.sleep(SETTLE)
+        return (self.server.cpu_time() - before) / REQUESTS / 1000
+
+
+def separate(measured: Sequence[Server], others: Sequence[Server]) -> None:
+    """Give the measured servers a CPU of their own, and this process and the other servers the rest, if there is one.
+
+    The scheduler would otherwise put one server beside a busy neighbour more often than the other, for seconds on end.
+    """
+    *rest, own = sorted(os.sched_getaffinity(0))
+    if rest:
+        for server in measured:
+            os.sched_setaffinity(server.process.pid, [own])
+        for process in (0, *(server.process.pid for server in others)):
+            os.sched_setaffinity(process, rest)
+
+
+def compare(kind: Kind, other: Kind) -> list[tuple[float, float]]:
+    """Take turns between two kinds of request; give each round's microseconds of CPU time for one of either."""
+    for each in (kind, other):
+        ask(each.port, each.path, WARM_UP, each.status)
+    return [(kind.cpu_time(), other.cpu_time()) for _ in range(ROUNDS)]

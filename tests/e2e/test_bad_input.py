@@ -1,0 +1,159 @@
+"""Bad input fails before anything has changed, and says which variable to set and how."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from e2e.shop import Shop
+
+ON = "playbooks/maintenance_on.yml"
+
+
+def refused(shop: Shop, playbook: str, variables: dict[str, object], *sentences: str) -> None:
+    """Run a playbook that has to fail with these sentences and to leave all as it was."""
+    before = shop.tree()
+    run = shop.playbook(playbook, **variables)
+    assert run.status != 0, run.output
+    for sentence in sentences:
+        assert sentence in run.words
+    assert shop.tree() == before
+    assert shop.kinds() == {"app"}
+
+
+@pytest.mark.parametrize("playbook", ["deploy.yml", ON])
+def test_unknown_site(shop: Shop, playbook: str) -> None:
+    refused(
+        shop,
+        playbook,
+        {"intermission_site": "shopp"},
+        "intermission_site is shopp",
+        "for instance -e intermission_site=shop",
+    )
+
+
+@pytest.mark.parametrize("duration", ["-5m", "tomorrow", "30", "0m"])
+def test_nonsense_duration(shop: Shop, duration: str) -> None:
+    refused(shop, ON, {"maintenance_window_for": duration}, duration, "maintenance_window_for", "for instance 30m")
+
+
+def test_end_in_the_past(shop: Shop) -> None:
+    refused(shop, ON, {"maintenance_window_until": "2020-01-01T00:00Z"}, "has passed", "maintenance_window_until")
+
+
+def test_end_without_a_zone(shop: Shop) -> None:
+    refused(shop, ON, {"maintenance_window_until": "2099-01-01T00:00"}, "has no time zone", "2026-12-01T02:00Z")
+
+
+def test_source_that_does_not_exist(shop: Shop) -> None:
+    refused(
+        shop,
+        "deploy.yml",
+        {"django_release_source": "/nowhere"},
+        "django_release_source: there is no",
+        "for instance https://",
+    )
+
+
+def test_project_without_manage_py(shop: Shop, tmp_path: Path) -> None:
+    (tmp_path / "requirements.txt").touch()
+    sentences = ("django_release_project:", "has no manage.py", "for instance src")
+    refused(shop, "deploy.yml", {"django_release_source": str(tmp_path)}, *sentences)
+
+
+def test_project_without_requirements(shop: Shop) -> None:
+    sentences = ("django_release_requirements:", "has no deps.txt", "requirements/production.txt")
+    refused(shop, "deploy.yml", {"django_release_requirements": "deps.txt"}, *sentences)
+
+
+@pytest.fixture
+def taken_port() -> Iterator[int]:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+def test_port_in_use(shop: Shop, taken_port: int) -> None:
+    variables: dict[str, object] = {"maintenance_page_listen": [f"127.0.0.1:{taken_port}"]}
+    refused(
+        shop,
+        "deploy.yml",
+        variables,
+        f"port {taken_port} is in use by",
+        "maintenance_page_listen",
+        f"pid {os.getpid()}",
+    )
+
+
+def test_listen_without_a_port(shop: Shop) -> None:
+    refused(shop, "deploy.yml", {"maintenance_page_listen": ["web"]}, "maintenance_page_listen 'web'", "127.0.0.1:8081")
+
+
+def test_n10_state_directory_that_the_nginx_worker_cannot_traverse(shop: Shop, tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    worker = "nobody"
+    if os.geteuid() != 0:
+        worker = pwd.getpwuid(os.geteuid()).pw_name
+        closed.chmod(0o600)
+    variables: dict[str, object] = {
+        "intermission_state_root": str(closed / "state"),
+        "maintenance_page_worker_user": worker,
+    }
+    refused(
+        shop,
+        "deploy.yml",
+        variables,
+        "intermission_state_root",
+        "may not traverse",
+        "for instance /var/lib/intermission",
+    )
+
+
+def test_missing_page_template(shop: Shop) -> None:
+    sentences = ("maintenance_page_template is 'none.html.j2'", "for instance page.html.j2")
+    refused(shop, "deploy.yml", {"maintenance_page_template": "none.html.j2"}, *sentences)
+
+
+def test_page_template_that_no_proof_could_recognise(shop: Shop, tmp_path: Path) -> None:
+    template = tmp_path / "page.html.j2"
+    template.write_text("<html>soon</html>")
+    refused(
+        shop,
+        "deploy.yml",
+        {"maintenance_page_template": str(template)},
+        "maintenance_page_template",
+        "data-intermission=",
+    )
+
+
+def test_environment_with_an_impossible_name(shop: Shop) -> None:
+    sentences = ("django_release_environment: 'A-B' is no name", "for instance SHOP_DEBUG")
+    refused(shop, "deploy.yml", {"django_release_environment": {"A-B": "secret-value"}}, *sentences)
+
+
+def test_socket_path_that_is_too_long(shop: Shop) -> None:
+    path = f"/tmp/{'long' * 30}/app.sock"
+    refused(
+        shop, "deploy.yml", {"django_release_socket": path}, "django_release_socket", "for instance /run/shop/app.sock"
+    )
+
+
+def test_codes_that_are_no_fallback(shop: Shop) -> None:
+    refused(
+        shop, "deploy.yml", {"maintenance_page_fallback_codes": [404]}, "maintenance_page_fallback_codes", "[502, 504]"
+    )
+
+
+def test_line_that_nginx_refuses_puts_the_former_files_back(shop: Shop) -> None:
+    before = (shop.root / "web1/nginx/conf.d/intermission-shop.conf").read_text()
+    run = shop.playbook("deploy.yml", maintenance_page_server_extra="no_such_directive on;")
+    assert run.status != 0
+    assert 'unknown directive "no_such_directive"' in run.words
+    assert "intermission-shop.conf:" in run.words
+    assert (shop.root / "web1/nginx/conf.d/intermission-shop.conf").read_text() == before
+    assert shop.kinds() == {"app"}

@@ -1,0 +1,116 @@
+"""Deploys that need no window, deploys that change nothing, and the way back."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from e2e.shop import CHECKOUT, NODES, Shop, free_ports
+
+
+@pytest.fixture(autouse=True, scope="module")
+def version_2(shop: Shop) -> None:
+    assert shop.deploy("v2").status == 0
+
+
+@pytest.fixture
+def fresh(short_tmp: Path) -> Iterator[Shop]:
+    """Two nodes on which nothing has been deployed yet."""
+    fresh = Shop(short_tmp / "fresh", free_ports(2))
+    subprocess.run([sys.executable, "demo/prepare.py", str(fresh.root)], cwd=CHECKOUT, check=True)
+    yield fresh
+    subprocess.run([sys.executable, "demo/demo.py", "stop"], cwd=CHECKOUT, env=fresh.environment, check=True)
+
+
+def test_the_same_version_again_changes_nothing_and_opens_no_window(shop: Shop) -> None:
+    before, opened = shop.tree(), [entry for entry in shop.journal() if entry["event"] == "opened"]
+    run = shop.deploy("v2")
+    assert run.status == 0, run.output
+    assert {host: counts["changed"] for host, counts in run.recap().items()} == dict.fromkeys(NODES, 0)
+    assert [entry for entry in shop.journal() if entry["event"] == "opened"] == opened
+    assert shop.tree() == before
+
+
+def test_check_and_diff_work_on_the_first_run_and_change_nothing(fresh: Shop) -> None:
+    before = fresh.tree()
+    run = fresh.playbook("deploy.yml", "--check", "--diff")
+    assert run.status == 0, run.output
+    assert "+    try_files $uri @proxy;" in run.stdout.replace("+        try_files", "+    try_files")
+    assert "only-for-the-demo-on-this-machine" not in run.output
+    assert fresh.tree() == before
+
+
+def test_check_prints_the_plan_of_a_deploy_with_a_migration(shop: Shop) -> None:
+    run = shop.playbook("playbooks/rollback.yml", "--check")
+    assert run.status == 0, run.output
+    assert "back before orders.0002_orderline_total_cents" in run.stdout
+    assert shop.versions() == {"2"}
+
+
+def test_a_release_without_migration_is_taken_up_without_a_window(shop: Shop, record: Path) -> None:
+    with shop.visitors(record, rate=40):
+        run = shop.deploy("v2_1")
+    assert run.status == 0, run.output
+    assert "No migration is pending" in run.words
+    facts = shop.verdict(record)
+    assert facts["unexpected"] == 0, facts
+    assert set(facts["classes"]) == {"app 2", "app 2.1"}
+    assert shop.versions() == {"2.1"}
+
+
+def test_a_changed_setting_is_taken_up_by_the_same_release(shop: Shop) -> None:
+    environment = {
+        "SHOP_SECRET_KEY": "another",
+        "SHOP_DATABASE": "{{ demo_root }}/shop.sqlite3",
+        "SHOP_STATIC_ROOT": "{{ demo_node }}/shop/shared/static",
+        "SHOP_ALLOWED_HOSTS": "shop.example,127.0.0.1",
+    }
+    assert shop.deploy("v2", django_release_environment=environment).status == 0
+    content = (shop.root / "web1/shop/shared/environment").resolve()
+    assert 'SHOP_SECRET_KEY="another"' in content.read_text()
+    assert content.stat().st_mode & 0o777 == 0o600
+    assert shop.deploy("v2").status == 0
+
+
+def test_rollback_goes_back_with_the_schema_and_forth_again(shop: Shop, record: Path) -> None:
+    assert shop.deploy("v2").status == 0
+    releases = json.loads((shop.root / "web1/shop/live.json").read_text())
+    assert shop.playbook("playbooks/rollback.yml").status == 0
+    assert json.loads((shop.root / "web1/shop/live.json").read_text())["release"] == releases["former"]["release"]
+    assert shop.deploy("v1").status != 0 or shop.versions() == {"1"}
+    before = shop.fingerprint()
+    assert shop.deploy("v2").status == 0
+    with shop.visitors(record):
+        run = shop.playbook("playbooks/rollback.yml")
+    assert run.status == 0, run.output
+    assert shop.versions() == {"1"}
+    facts = shop.verdict(record)
+    assert facts["unexpected"] == 0, facts
+    assert {"app 1", "app 2", "maintenance"} == set(facts["classes"])
+    after = shop.fingerprint()
+    assert after["orders_customer"]["rows"] >= before["orders_customer"]["rows"]
+
+
+def test_the_site_can_come_from_git(shop: Shop, tmp_path: Path) -> None:
+    repository = tmp_path / "shop"
+    subprocess.run([sys.executable, "demo/build.py", "v1", str(repository)], cwd=CHECKOUT, check=True)
+    git = ["git", "-C", str(repository), "-c", "user.name=t", "-c", "user.email=t@example.com"]
+    for command in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "one"], ["tag", "v1"]):
+        subprocess.run([*git, *command], check=True)
+    commit = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
+    run = shop.playbook("deploy.yml", django_release_source=f"git+file://{repository}", django_release_version="v1")
+    assert run.status == 0, run.output
+    assert (shop.root / "web1/shop/current").resolve().name == commit[:12]
+    again = shop.playbook("deploy.yml", django_release_source=f"git+file://{repository}", django_release_version="v1")
+    assert again.recap()["web1"]["changed"] == 0
+
+
+@pytest.mark.parametrize("name", ["deploy", "maintenance_status"])
+def test_playbooks_run_by_their_collection_name(shop: Shop, name: str) -> None:
+    run = shop.playbook(f"intermission.django.{name}", "--check")
+    assert run.status == 0, run.output

@@ -1,0 +1,78 @@
+"""Every command that the README and the docs name is run, on the demo."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from e2e.shop import BIN, CHECKOUT, NODES, Shop
+
+PAGES = sorted([CHECKOUT / "README.md", *(CHECKOUT / "docs").glob("*.md")])
+MADE_BY_OTHER_TESTS = ("make demo", "make test")
+VERSIONS_OF_THE_DEMO = {"v1.5.0": "v2", "v1.5.1": "v2_1"}
+
+
+def commands(page: Path) -> list[str]:
+    """Take the commands out of a page's ```sh blocks and tables."""
+    text = page.read_text(encoding="utf-8")
+    blocks = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+    lines = [line.partition("   #")[0].strip() for block in blocks for line in block.splitlines()]
+    lines += re.findall(r"^\|.*\| `([a-z][^`]*)` \|$", text, re.MULTILINE)
+    return [line for line in lines if line and line not in MADE_BY_OTHER_TESTS]
+
+
+def all_commands() -> list[tuple[str, str]]:
+    return [(page.name, command) for page in PAGES for command in commands(page)]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def version_2(shop: Shop) -> None:
+    assert shop.deploy("v2").status == 0
+
+
+def on_the_demo(shop: Shop, command: str) -> str:
+    for written, meant in VERSIONS_OF_THE_DEMO.items():
+        command = command.replace(written, meant)
+    return command.replace("/var/lib/intermission", str(shop.root / "web1/state"))
+
+
+def test_the_pages_have_commands() -> None:
+    assert len(all_commands()) > 15
+
+
+@pytest.mark.parametrize(("page", "command"), all_commands())
+def test_command_works(shop: Shop, page: str, command: str) -> None:
+    run = subprocess.run(
+        on_the_demo(shop, command),
+        shell=True,
+        cwd=CHECKOUT,
+        env={**shop.environment, "PATH": f"{BIN}:{shop.environment['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+def test_the_site_is_open_after_all_of_them(shop: Shop) -> None:
+    assert shop.playbook("playbooks/maintenance_off.yml").status == 0
+    assert shop.kinds() == {"app"}
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/first-deploy.md"])
+def test_the_inventory_has_all_that_the_roles_require_and_nothing_unknown(page: str) -> None:
+    text = (CHECKOUT / page).read_text(encoding="utf-8")
+    site = yaml.safe_load(re.findall(r"```yaml\n(shop:.*?)```", text, re.DOTALL)[0])["shop"]
+    assert len(site["hosts"]) == len(NODES)
+    options: dict[str, dict[str, object]] = {}
+    for spec in (CHECKOUT / "roles").glob("*/meta/argument_specs.yml"):
+        for entry in yaml.safe_load(spec.read_text(encoding="utf-8"))["argument_specs"].values():
+            options |= entry["options"]
+    assert set(site["vars"]) <= set(options)
+    given_by_the_playbooks = {"django_migrate_python", "django_migrate_project", "django_migrate_environment_file"}
+    required = {name for name, option in options.items() if option.get("required")} - given_by_the_playbooks
+    assert required <= set(site["vars"])

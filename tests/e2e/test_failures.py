@@ -1,0 +1,164 @@
+"""What goes wrong in a deploy: the site is known, shown, and left by one command."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from e2e.shop import NODES, Shop, wait_until
+
+WEB2_BY_SSH_TO_A_CLOSED_PORT = {
+    "ansible_connection": "{{ 'ansible.builtin.ssh' if inventory_hostname == 'web2' else 'ansible.builtin.local' }}",
+    "ansible_host": "127.0.0.1",
+    "ansible_port": 1,
+}
+
+
+@pytest.fixture(autouse=True)
+def version_1(shop: Shop) -> None:
+    """Start each test with version 1 on both nodes, open."""
+    if shop.versions() != {"1"}:
+        if "2" in str(shop.versions()):
+            assert shop.playbook("playbooks/rollback.yml").status == 0
+        run = shop.deploy("v1")
+        assert run.status == 0, run.output
+    assert shop.versions() == {"1"}
+
+
+def only_app_and_maintenance(shop: Shop, record: Path) -> dict[str, int]:
+    facts = shop.verdict(record)
+    assert facts["unexpected"] == 0, facts
+    classes: dict[str, int] = facts["classes"]
+    return classes
+
+
+def test_a_failed_migration_holds_the_site_closed_and_says_what_to_do(shop: Shop, record: Path) -> None:
+    before = shop.fingerprint()
+    with shop.visitors(record):
+        run = shop.deploy("fails_halfway")
+    assert run.status == 2
+    assert shop.kinds() == shop.kinds("POST") == {"maintenance"}
+    assert set(only_app_and_maintenance(shop, record)) == {"app 1", "maintenance"}
+    for sentence in (
+        "FAILED in the phase migrate of fails_halfway",
+        "RuntimeError: The migration failed on purpose",
+        "STATE shop stays closed: visitors see the maintenance page.",
+        "The migration orders.0002_orderline_total_cents failed. Applied before it: nothing.",
+        "ansible-playbook deploy.yml -e django_release_version=...",
+    ):
+        assert sentence in run.words
+    restore = re.search(r"^ +(python3 -c .*)$", run.stdout, re.MULTILINE)
+    assert restore
+    subprocess.run(restore.group(1), shell=True, check=True)
+    run = shop.deploy("v1")
+    assert run.status == 0, run.output
+    assert shop.versions() == {"1"}
+    after = shop.fingerprint()
+    assert after["orders_orderline"]["rows"] >= before["orders_orderline"]["rows"]
+
+
+def test_a_release_that_does_not_start_costs_visitors_nothing(shop: Shop, record: Path) -> None:
+    with shop.visitors(record):
+        run = shop.deploy("does_not_start")
+    assert run.status == 2
+    assert "STATE The database is as it was, and shop serves what it served before." in run.words
+    assert set(only_app_and_maintenance(shop, record)) == {"app 1"}
+    live = json.loads((shop.root / "web1/shop/live.json").read_text())["release"]
+    assert (shop.root / "web1/shop/current").resolve().name == live
+
+
+def test_a_failure_after_the_gate_has_closed_reopens_every_node(shop: Shop, record: Path) -> None:
+    """A7: rescue has to run on all hosts, although only one of them failed."""
+    somewhere = "{{ 'http://127.0.0.1:1/' if inventory_hostname == 'web2' else 'http://127.0.0.1:' ~ demo_port ~ '/' }}"
+    with shop.visitors(record):
+        run = shop.deploy("v2", maintenance_window_proof_url=somewhere, maintenance_window_proof_seconds=1)
+    assert run.status == 2
+    assert "FAILED in the phase close of v2" in run.words
+    assert shop.versions() == {"1"}
+    assert set(only_app_and_maintenance(shop, record)) == {"app 1", "maintenance"}
+    assert "orders.0002" not in shop.manage("showmigrations", "--plan", "orders").split("[X]")[-1]
+
+
+def test_a5_a_host_that_cannot_be_reached_stops_the_deploy_for_all(shop: Shop) -> None:
+    before = shop.tree()
+    run = shop.deploy("v2", **WEB2_BY_SSH_TO_A_CLOSED_PORT)
+    assert run.status == 4
+    assert shop.versions() == {"1"}
+    assert [name for name in shop.tree() if name not in before and "/web2/" in name] == []
+    assert "phase close" not in run.words
+
+
+def test_a5_a_host_that_drops_out_after_it_was_closed_stops_the_migration(shop: Shop) -> None:
+    """The host vanishes between its proof and the migration: the others reopen, the run fails and names it."""
+    late = dict(WEB2_BY_SSH_TO_A_CLOSED_PORT)
+    vanishes = "inventory_hostname == 'web2' and __django_release_phase | default('') == 'close'"
+    late["ansible_connection"] = f"{{{{ 'ansible.builtin.ssh' if {vanishes} else 'ansible.builtin.local' }}}}"
+    run = shop.deploy("v2", **late)
+    assert run.status != 0
+    assert "web2 could not be reached" in run.words
+    assert shop.ask("web1").version == "1"
+    assert "[ ] " in shop.manage("showmigrations", "--plan", "orders") or "0002" not in shop.manage(
+        "showmigrations", "orders"
+    )
+    assert shop.playbook("playbooks/maintenance_off.yml").status == 0
+    assert shop.gunicorn("web2", "status") == 0
+
+
+def test_limit_cannot_leave_a_host_behind_on_the_old_code(shop: Shop) -> None:
+    run = shop.playbook("deploy.yml", "--limit", "web1", django_release_version="v2")
+    assert run.status == 2
+    assert "web2 would keep serving the old code on the new database" in run.words
+    assert shop.versions() == {"1"}
+
+
+def test_a19_of_two_deploys_at_once_one_is_refused(shop: Shop, record: Path) -> None:
+    with shop.visitors(record):
+        first = shop.start_playbook("deploy.yml", django_release_version="v2")
+        wait_until((shop.state("web1") / "deploy.json").exists, "the first deploy has the lock")
+        second = shop.deploy("v2")
+        output, errors = first.communicate()
+    assert (first.returncode, second.status) == (0, 2), output + errors + second.output
+    assert "is deploying shop since" in second.words
+    assert "-e django_release_take_over=true" in second.words
+    assert shop.versions() == {"2"}
+    assert set(only_app_and_maintenance(shop, record)) == {"app 1", "maintenance", "app 2"}
+
+
+@pytest.mark.parametrize("phase", ["prepare", "close", "activate"])
+def test_a9_a_controller_that_is_killed_leaves_a_state_that_one_rerun_finishes(
+    shop: Shop, record: Path, phase: str
+) -> None:
+    with shop.visitors(record):
+        deploy = shop.start_playbook("deploy.yml", django_release_version="v2")
+        wait_until(lambda: in_phase(shop, phase), f"the deploy is in the phase {phase}")
+        deploy.send_signal(signal.SIGKILL)
+        deploy.communicate()
+        unfinished = {entry["host"]: entry["unfinished_deploy"] for entry in shop.current_status()["hosts"]}
+        assert {record["holder"]["pid"] for record in unfinished.values() if record} == {deploy.pid}
+        run = shop.deploy("v2")
+    assert run.status == 0, run.output
+    assert shop.versions() == {"2"}
+    assert {"app 1", "app 2"} <= set(only_app_and_maintenance(shop, record)) <= {"app 1", "app 2", "maintenance"}
+    assert [entry["unfinished_deploy"] for entry in shop.current_status()["hosts"]] == [None] * len(NODES)
+
+
+def in_phase(shop: Shop, phase: str) -> bool:
+    try:
+        return any(json.loads((shop.state(node) / "deploy.json").read_text())["phase"] == phase for node in NODES)
+    except (FileNotFoundError, ValueError):
+        return False
+
+
+def test_secrets_stand_in_no_output_and_no_process_list(shop: Shop) -> None:
+    run = shop.playbook("deploy.yml", "-vvv", "--diff", django_release_version="v2_1")
+    assert run.status == 0
+    assert "only-for-the-demo-on-this-machine" not in run.output
+    listed = subprocess.run(["ps", "axww"], capture_output=True, text=True, check=True).stdout
+    assert "only-for-the-demo-on-this-machine" not in listed
+    assert os.stat(shop.root / "web1/shop/shared/environment").st_mode & 0o777 == 0o600

@@ -1,0 +1,131 @@
+"""Each state of a node as visitors see it: app up, app down, page missing, the app's own errors, flag, window."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from e2e.shop import NODES, Shop, wait_until
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def version_2(shop: Shop) -> None:
+    assert shop.deploy("v2").status == 0
+
+
+@pytest.fixture
+def app_down(shop: Shop) -> Iterator[str]:
+    """A node whose gunicorn has been killed."""
+    pid = int((shop.root / "web1/shop/gunicorn.pid").read_text())
+
+    os.killpg(os.getpgid(pid), signal.SIGKILL)
+    wait_until(lambda: shop.gunicorn("web1", "status") != 0, "gunicorn is gone")
+    yield "web1"
+    assert shop.gunicorn("web1", "start") == 0
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_app_down_gets_the_branded_502(shop: Shop, app_down: str, method: str) -> None:
+    answer = shop.ask(app_down, "/orders/new/", method)
+    assert answer.status == 502
+    assert answer.kind == ("nginx" if method == "HEAD" else "fallback")
+    assert answer.headers["cache-control"] == "no-store"
+    assert shop.ask("web2").kind == "app"
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_app_down_and_page_missing_gets_the_plain_502(shop: Shop, app_down: str, method: str, tmp_path: Path) -> None:
+    page = shop.state(app_down) / "pages/50x.html"
+    shutil.move(page, tmp_path)
+    try:
+        answer = shop.ask(app_down, "/", method)
+        assert (answer.status, answer.kind) == (502, "nginx")
+        assert method == "HEAD" or "<h1>502 Bad Gateway</h1>" in answer.body
+    finally:
+        shutil.move(tmp_path / "50x.html", page)
+
+
+@pytest.mark.parametrize("status", [500, 502, 503])
+def test_the_apps_own_errors_reach_the_visitor(shop: Shop, status: int) -> None:
+    answer = shop.ask("web1", f"/status/{status}/", "POST")
+    assert (answer.status, answer.kind) == (status, "app")
+    assert "raised by the shop itself" in answer.body
+
+
+def test_a_flag_touched_by_hand_closes_a_node_at_the_next_request(shop: Shop) -> None:
+    flag = shop.state("web2") / "on"
+    flag.touch()
+    try:
+        answer = shop.ask("web2", "/orders/new/", "POST")
+        assert (answer.status, answer.kind, answer.headers["retry-after"]) == (503, "maintenance", "300")
+        assert shop.ask("web1").kind == "app"
+        status = {entry["host"]: entry for entry in shop.current_status()["hosts"]}
+        assert (status["web2"]["state"], status["web2"]["opened_with"]) == ("closed", "hand")
+        assert status["web1"]["state"] == "open"
+    finally:
+        flag.unlink()
+    assert shop.ask("web2", "/").kind == "app"
+
+
+def test_a_window_closes_both_nodes_is_shown_and_is_closed_again(shop: Shop) -> None:
+    run = shop.playbook(
+        "playbooks/maintenance_on.yml",
+        maintenance_window_until="2099-12-01T02:00Z",
+        maintenance_window_reason="<Tea> & more",
+    )
+    assert run.status == 0, run.output
+    try:
+        answers = [shop.ask(node, method=method) for node in NODES for method in METHODS]
+        assert {answer.status for answer in answers} == {503}
+        assert {answer.headers["retry-after"] for answer in answers} == {"Tue, 01 Dec 2099 02:00:00 GMT"}
+        assert "&lt;Tea&gt; &amp; more" in shop.ask("web1").body
+        table = shop.playbook("playbooks/maintenance_status.yml").stdout
+        assert table.count("closed  closed") == 2
+        hosts = shop.current_status()["hosts"]
+        assert [(entry["host"], entry["state"], entry["visitors_get"]) for entry in hosts] == [
+            ("web1", "closed", "closed"),
+            ("web2", "closed", "closed"),
+        ]
+        assert {entry["window"]["reason"] for entry in hosts} == {"<Tea> & more"}
+        again = shop.playbook(
+            "playbooks/maintenance_on.yml",
+            maintenance_window_until="2099-12-01T02:00Z",
+            maintenance_window_reason="<Tea> & more",
+        )
+        assert {counts["changed"] for counts in again.recap().values()} == {0}
+    finally:
+        assert shop.playbook("playbooks/maintenance_off.yml").status == 0
+    assert shop.kinds() == {"app"}
+    assert [entry["event"] for entry in shop.journal()[-2:]] == ["opened", "closed"]
+
+
+def test_limit_closes_one_node_only(shop: Shop) -> None:
+    assert shop.playbook("playbooks/maintenance_on.yml", "--limit", "web1", maintenance_window_for="1h").status == 0
+    assert (shop.ask("web1").kind, shop.ask("web2").kind) == ("maintenance", "app")
+    assert shop.playbook("playbooks/maintenance_off.yml").status == 0
+
+
+def test_a_deploy_leaves_the_operators_window_open(shop: Shop) -> None:
+    assert shop.playbook("playbooks/maintenance_on.yml", maintenance_window_reason="disk").status == 0
+    try:
+        run = shop.deploy("v2_1")
+        assert run.status == 0, run.output
+        assert "It stays closed" in run.stdout
+        assert shop.kinds() == {"maintenance"}
+    finally:
+        assert shop.playbook("playbooks/maintenance_off.yml").status == 0
+    assert shop.versions() == {"2.1"}
+
+
+def test_off_fails_where_the_app_is_down_behind_the_open_gate(shop: Shop, app_down: str) -> None:
+    assert shop.playbook("playbooks/maintenance_on.yml").status == 0
+    run = shop.playbook("playbooks/maintenance_off.yml", maintenance_window_proof_seconds=1)
+    assert run.status != 0
+    assert "the app cannot be reached (502)" in run.words

@@ -1,0 +1,69 @@
+"""The role's own files, rendered by Ansible's own templating from the role's own variables and task."""
+
+import json
+import multiprocessing
+from collections.abc import Mapping
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from ansible.parsing.dataloader import DataLoader
+from ansible.plugins.loader import init_plugin_loader
+from ansible.template import Templar
+
+ROLES = Path(__file__).parents[2] / "roles"
+MODULE = "intermission.django.nginx_files"
+
+
+@dataclass(frozen=True)
+class RenderedRole:
+    """What the role maintenance_page puts on a host, by path: Nginx's configuration, and the pages."""
+
+    files: dict[str, str]
+    pages: dict[str, str]
+
+
+def render(inventory: Mapping[str, Any]) -> RenderedRole:
+    """Render the role for an inventory's variables.
+
+    It is done in another process, for Ansible's plugin loader changes how collections are imported in its own.
+    """
+    return RenderedRole(**json.loads(_other_process().submit(_render, dict(inventory)).result()))
+
+
+@cache
+def _other_process() -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), init_plugin_loader, ([],))
+
+
+def _render(inventory: dict[str, Any]) -> str:
+    (arguments,) = [task[MODULE] for task in _load("maintenance_page/tasks/main.yml") if MODULE in task]
+    templar = Templar(loader=DataLoader(), variables=_variables(inventory))
+    return json.dumps({name: templar.template(arguments[name]) for name in ("files", "pages")})
+
+
+def _variables(inventory: dict[str, Any]) -> dict[str, Any]:
+    """Put the variables together in Ansible's order: defaults, inventory, the roles' vars."""
+    role = ROLES / "maintenance_page"
+    places = {
+        "role_path": role,
+        "playbook_dir": ROLES.parent / "playbooks",
+        "inventory_dir": ROLES.parent / "inventory",
+    }
+    return {
+        **_load("intermission/defaults/main.yml"),
+        **_load("maintenance_page/defaults/main.yml"),
+        **{name: str(path) for name, path in places.items()},
+        "ansible_search_path": [str(role)],
+        **inventory,
+        **_load("intermission/vars/main.yml"),
+        **_load("maintenance_page/vars/main.yml"),
+    }
+
+
+@cache
+def _load(path: str) -> Any:
+    """Read a YAML file of a role, its strings trusted as templates, as Ansible does."""
+    return DataLoader().load_from_file(str(ROLES / path), trusted_as_template=True)

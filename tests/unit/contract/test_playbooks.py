@@ -1,0 +1,83 @@
+"""What users call by name: playbooks, by path and by full name, and the documentation of each plugin."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+CHECKOUT = Path(__file__).parents[3]
+PLAYBOOKS = sorted(path.stem for path in (CHECKOUT / "playbooks").glob("*.yml"))
+MODULES = sorted(path.stem for path in (CHECKOUT / "plugins" / "modules").glob("[!_]*.py"))
+FILTERS = sorted(path.stem for path in (CHECKOUT / "plugins" / "filter").glob("[!_]*.py"))
+CALLBACKS = sorted(path.stem for path in (CHECKOUT / "plugins" / "callback").glob("[!_]*.py"))
+ROLES = sorted(path.name for path in (CHECKOUT / "roles").iterdir() if path.is_dir())
+
+
+def run(tmp_path: Path, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run one of Ansible's programs with this checkout's collection and nothing of the user's."""
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(tmp_path),
+        "LC_ALL": "C.UTF-8",
+        "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"),
+        "ANSIBLE_COLLECTIONS_PATH": str(CHECKOUT / "collections"),
+    }
+    command = [str(Path(sys.executable).with_name(program)), *arguments]
+    return subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+
+def syntax_check(tmp_path: Path, *playbooks: str) -> str:
+    inventory = tmp_path / "hosts.yml"
+    inventory.write_text("intermission_selected: {hosts: {web1: }}\n")
+    ran = run(tmp_path, "ansible-playbook", "--syntax-check", "-i", str(inventory), *playbooks)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "WARNING" not in ran.stderr, ran.stderr
+    return ran.stdout
+
+
+def test_playbooks_by_path(tmp_path: Path) -> None:
+    paths = [str(CHECKOUT / "playbooks" / f"{name}.yml") for name in PLAYBOOKS]
+    said = syntax_check(tmp_path, str(CHECKOUT / "deploy.yml"), *paths)
+    assert [line.partition(": ")[2] for line in said.splitlines() if line] == [str(CHECKOUT / "deploy.yml"), *paths]
+
+
+def test_playbooks_by_full_name(tmp_path: Path) -> None:
+    said = syntax_check(tmp_path, *(f"intermission.django.{name}" for name in PLAYBOOKS))
+    assert said.count("playbook: ") == len(PLAYBOOKS)
+
+
+@pytest.mark.parametrize("name", [*PLAYBOOKS, *ROLES, *MODULES, *FILTERS])
+def test_names_can_be_called_by_full_name(name: str) -> None:
+    assert name.isidentifier()
+    assert name == name.lower()
+
+
+@pytest.mark.parametrize("name", PLAYBOOKS)
+def test_a_playbook_has_no_logic(name: str) -> None:
+    text = (CHECKOUT / "playbooks" / f"{name}.yml").read_text()
+    assert "set_fact" not in text
+    assert "shell" not in text
+    for play in yaml.safe_load(text):
+        assert play["name"]
+        assert play.get("gather_facts", False) is False
+
+
+@pytest.mark.parametrize(
+    ("kind", "names"),
+    [("module", MODULES), ("filter", FILTERS), ("callback", CALLBACKS), ("role", ROLES)],
+)
+def test_documentation(tmp_path: Path, kind: str, names: list[str]) -> None:
+    full = [f"intermission.django.{name}" for name in names]
+    ran = run(tmp_path, "ansible-doc", "--type", kind, "--json", *full)
+    assert ran.returncode == 0, ran.stderr
+    assert "intermission" not in ran.stderr, ran.stderr
+    documented: dict[str, Any] = json.loads(ran.stdout)
+    assert sorted(documented) == sorted(full)
+    assert [name for name, about in documented.items() if not about] == []

@@ -1,0 +1,170 @@
+"""What the roles promise: every input is specified, documented, used, and named after its role."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+CHECKOUT = Path(__file__).parents[3]
+ROLES = sorted(path for path in (CHECKOUT / "roles").iterdir() if path.is_dir())
+PRODUCT = ("roles", "playbooks")
+
+# One choice so far, so that the specification's check of the value is its use
+ONLY_CHECKED = {"intermission_platform"}
+
+each_role = pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
+
+
+def read(path: Path) -> Any:
+    return (yaml.safe_load(path.read_text()) or {}) if path.exists() else {}
+
+
+def defaults(role: Path) -> dict[str, Any]:
+    values: dict[str, Any] = read(role / "defaults" / "main.yml")
+    return values
+
+
+def commented(role: Path) -> set[str]:
+    """Give the variables that defaults/main.yml names in comments: required ones, with an example."""
+    text = (role / "defaults" / "main.yml").read_text()
+    return set(re.findall(rf"^# ({role.name}_\w+): \S", text, re.MULTILINE))
+
+
+def entry_points(role: Path) -> dict[str, Any]:
+    specified: dict[str, Any] = read(role / "meta" / "argument_specs.yml")["argument_specs"]
+    return specified
+
+
+def options(role: Path) -> dict[str, Any]:
+    """Give the options of all entry points of a role."""
+    return {name: spec for point in entry_points(role).values() for name, spec in point["options"].items()}
+
+
+def tasks(role: Path) -> Iterator[dict[str, Any]]:
+    """Give all tasks of a role, also those in blocks."""
+    queue = [task for path in sorted(role.glob("[th]a*/*.yml")) for task in read(path)]
+    while queue:
+        task = queue.pop(0)
+        queue += [inner for part in ("block", "rescue", "always") for inner in task.get(part, [])]
+        yield task
+
+
+def test_there_are_roles() -> None:
+    assert [role.name for role in ROLES if options(role) and list(tasks(role))] == [role.name for role in ROLES]
+    assert ROLES
+
+
+@each_role
+def test_all_entry_points_take_the_same_options(role: Path) -> None:
+    assert {name: point["options"] for name, point in entry_points(role).items()} == dict.fromkeys(
+        entry_points(role), options(role)
+    )
+
+
+@each_role
+def test_every_entry_point_is_a_file_of_tasks_and_described(role: Path) -> None:
+    for name, point in entry_points(role).items():
+        assert (role / "tasks" / f"{name}.yml").exists(), name
+        assert point["short_description"]
+        assert point["description"]
+
+
+@each_role
+def test_defaults_are_those_of_the_specification(role: Path) -> None:
+    assert defaults(role) == {name: spec["default"] for name, spec in options(role).items() if "default" in spec}
+
+
+@each_role
+def test_what_has_no_default_stands_in_the_defaults_as_a_comment(role: Path) -> None:
+    without = {name for name, spec in options(role).items() if "default" not in spec}
+    assert commented(role) - set(defaults(role)) >= without
+    assert commented(role) <= set(options(role)), "a comment names what is no input"
+
+
+@each_role
+def test_what_is_required_has_no_default(role: Path) -> None:
+    assert [name for name, spec in options(role).items() if spec.get("required") and "default" in spec] == []
+
+
+@each_role
+def test_every_input_is_used(role: Path) -> None:
+    texts = [
+        path.read_text()
+        for folder in PRODUCT
+        for path in sorted((CHECKOUT / folder).rglob("*"))
+        if path.is_file() and path.name != "argument_specs.yml" and path.suffix in (".yml", ".j2")
+    ]
+    code = "\n".join(re.sub(r"(?m)^\s*#.*$", "", text) for text in texts)
+    for name in options(role):
+        uses = re.findall(rf"(?<!\w){name}(?!\w)(?!\s*:)", code)
+        assert uses or name in ONLY_CHECKED, f"{name} is used nowhere"
+
+
+def test_what_is_only_checked_has_one_choice() -> None:
+    choices = {
+        name: spec.get("choices") for role in ROLES for name, spec in options(role).items() if name in ONLY_CHECKED
+    }
+    assert set(choices) == ONLY_CHECKED
+    assert [name for name, values in choices.items() if len(values or []) != 1] == []
+
+
+def names_of(role: Path) -> Iterator[str]:
+    """Give every name that a role makes: defaults, vars, registered and set."""
+    yield from options(role)
+    for folder in ("defaults", "vars"):
+        for path in sorted((role / folder).glob("*.yml")):
+            yield from read(path)
+    for task in tasks(role):
+        if "register" in task:
+            yield task["register"]
+        for action in ("ansible.builtin.set_fact", "set_fact"):
+            yield from task.get(action, {})
+
+
+@each_role
+def test_every_name_has_the_roles_prefix(role: Path) -> None:
+    prefixes = (f"{role.name}_", f"__{role.name}_")
+    assert [name for name in names_of(role) if not name.startswith(prefixes) and name != "cacheable"] == []
+
+
+@each_role
+def test_what_tasks_set_is_private(role: Path) -> None:
+    public = set(options(role))
+    made = [task["register"] for task in tasks(role) if "register" in task]
+    made += [name for task in tasks(role) for name in task.get("ansible.builtin.set_fact", {})]
+    assert public.isdisjoint(made), "a task changes an input"
+
+
+@each_role
+def test_every_task_has_a_name_and_a_full_module_name(role: Path) -> None:
+    keywords = {"name", "when", "vars", "loop", "loop_control", "register", "changed_when", "failed_when", "run_once"}
+    keywords |= {
+        "delegate_to",
+        "become",
+        "become_user",
+        "no_log",
+        "diff",
+        "check_mode",
+        "environment",
+        "notify",
+        "listen",
+    }
+    keywords |= {
+        "block",
+        "rescue",
+        "always",
+        "until",
+        "retries",
+        "delay",
+        "any_errors_fatal",
+        "ignore_unreachable",
+        "tags",
+    }
+    for task in tasks(role):
+        assert task.get("name"), task
+        assert [key for key in task if key not in keywords and key.count(".") < 2] == [], task["name"]

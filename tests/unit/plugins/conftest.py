@@ -1,0 +1,186 @@
+"""What the tests of the plugins share: a state directory, a full disk, a server, and modules run in this process."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import json
+import os
+import pwd
+import resource
+import shutil
+import socketserver
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+from ansible.module_utils.testing import patch_module_args
+from ansible_collections.intermission.django.plugins.module_utils.state import StateDirectory
+
+CHECKOUT = Path(__file__).parents[3]
+TEMPLATE = "<p>%%reason%%|%%message%%|%%start%%|%%end%%|%%end_text%%|%%unknown%%</p>\n</html>\n"
+PAGE = b'<html data-intermission="maintenance"><p>Back soon</p></html>\n'
+
+
+class RunModule(Protocol):
+    def __call__(self, name: str, arguments: dict[str, Any], check: bool = False) -> dict[str, Any]: ...
+
+
+@pytest.fixture
+def run_module(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> RunModule:
+    """Run a module's main() and give what it returns to Ansible."""
+
+    def run(name: str, arguments: dict[str, Any], check: bool = False) -> dict[str, Any]:
+        module = importlib.import_module(f"ansible_collections.intermission.django.plugins.modules.{name}")
+        output = io.StringIO()
+        internal = {"_ansible_check_mode": check, "_ansible_remote_tmp": str(tmp_path)}
+        with (
+            patch_module_args({**arguments, **internal}),
+            contextlib.redirect_stdout(output),
+            pytest.raises(SystemExit) as ended,
+        ):
+            module.main()
+        result: dict[str, Any] = json.loads(output.getvalue())
+        assert ended.value.code == (1 if result.get("failed") else 0)
+        result.pop("invocation", None)
+        return {"changed": False, **result}  # Ansible takes it for unchanged where nothing is said
+
+    return run
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> StateDirectory:
+    """A state directory as the role maintenance_page leaves it."""
+    directory = StateDirectory(str(tmp_path / "state"), "shop")
+    directory.windows.mkdir(parents=True)
+    directory.pages.mkdir()
+    (directory.pages / "503.template").write_text(TEMPLATE)
+    return directory
+
+
+@pytest.fixture
+def public_path() -> Iterator[Path]:
+    """A directory with a short path that every user may traverse, unlike tmp_path."""
+    path = Path(tempfile.mkdtemp())
+    path.chmod(0o755)
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture
+def other_user() -> str:
+    """A user who is not let in by mode 0700: nobody where root runs the tests, else who runs them."""
+    return "nobody" if os.getuid() == 0 else pwd.getpwuid(os.getuid()).pw_name
+
+
+@contextlib.contextmanager
+def _full_disk(size: int) -> Iterator[None]:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+@pytest.fixture
+def full_disk() -> Callable[[int], AbstractContextManager[None]]:
+    """Let no file grow beyond a size, so that writing fails halfway as it does on a full disk."""
+    return _full_disk
+
+
+class Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
+    """Answers each request with the next of the given bytes, the last one again and again, and hangs up."""
+
+    daemon_threads = True
+    allow_reuse_address = True
+
+    def __init__(self, answers: tuple[bytes, ...], address: Any) -> None:
+        self.answers = list(answers)
+        self.requests: list[str] = []
+        super().__init__(address, _Handler)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}/"
+
+
+class UnixServer(Server):
+    address_family = socketserver.UnixStreamServer.address_family
+
+
+class _Handler(socketserver.StreamRequestHandler):
+    server: Server
+
+    def handle(self) -> None:
+        head = "".join(line.decode() for line in iter(self.rfile.readline, b"\r\n") if line)
+        self.server.requests.append(head)
+        answers = self.server.answers
+        self.wfile.write(answers.pop(0) if len(answers) > 1 else answers[0])
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., Server]]:
+    """Start servers on TCP, or on a unix socket where a path is given; they end with the test."""
+    servers: list[Server] = []
+
+    def start(*answers: bytes, unix_socket: Path | None = None) -> Server:
+        server = UnixServer(answers, str(unix_socket)) if unix_socket else Server(answers, ("127.0.0.1", 0))
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        servers.append(server)
+        return server
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture
+def http() -> Callable[..., bytes]:
+    """Write an HTTP answer; ``length`` is announced instead of the body's own."""
+
+    def answer(status: int, body: bytes = b"", length: int | None = None, **headers: str) -> bytes:
+        announced = len(body) if length is None else length
+        lines = [f"HTTP/1.1 {status} Any", "Connection: close", f"Content-Length: {announced}"]
+        lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+        return "\r\n".join([*lines, "", ""]).encode() + body
+
+    return answer
+
+
+@pytest.fixture
+def closed_answer(http: Callable[..., bytes]) -> bytes:
+    """The complete maintenance answer."""
+    return http(503, PAGE, Retry_After="300", Cache_Control="no-store")
+
+
+@pytest.fixture
+def ansible_playbook(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run a playbook with this checkout's collection, its settings and nothing of the user's."""
+
+    def run(text: str, *options: str) -> subprocess.CompletedProcess[str]:
+        playbook = tmp_path / "playbook.yml"
+        playbook.write_text(text)
+        environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(tmp_path),
+            "LC_ALL": "C.UTF-8",
+            "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"),
+            "ANSIBLE_COLLECTIONS_PATH": str(CHECKOUT / "collections"),
+            "ANSIBLE_LOCALHOST_WARNING": "false",
+            "ANSIBLE_INVENTORY_UNPARSED_WARNING": "false",
+        }
+        program = Path(sys.executable).with_name("ansible-playbook")
+        command = [str(program), "-i", "localhost,", str(playbook), *options]
+        command += ["-e", "ansible_python_interpreter={{ ansible_playbook_python }}"]
+        return subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    return run

@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+import multiprocessing
+import os
+import socket
+import subprocess
+import sys
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+
+import pytest
+from ansible_collections.intermission.django.plugins.module_utils.controller import identity, is_dead, process_started
+from ansible_collections.intermission.django.plugins.module_utils.deploy import DeployRecord, same_holder
+from ansible_collections.intermission.django.plugins.module_utils.state import StateDirectory
+
+ADA = {"user": "ada", "host": "laptop", "pid": 11, "started": "100"}
+BOB = {"user": "bob", "host": "desk", "pid": 22, "started": "200"}
+
+
+def events(site: StateDirectory) -> list[str]:
+    return [entry["event"] for entry in site.journal(100)]
+
+
+def test_a_whole_deploy(site: StateDirectory) -> None:
+    record = DeployRecord(site)
+    assert record.read() is None
+    assert record.begin(ADA, "r1", take_over=False) is None
+    begun = record.read()
+    assert begun is not None
+    assert (begun["holder"], begun["release"], begun["phase"]) == (ADA, "r1", "prepare")
+    record.enter("migrate", ADA)
+    assert record.read() == {**begun, "phase": "migrate"}
+    assert record.end("done", ADA)
+    assert record.read() is None
+    assert events(site) == ["deploy begun", "deploy phase", "deploy ended"]
+    assert [entry["by"] for entry in site.journal(3)] == ["ada", "ada", "ada"]
+    assert sorted(entry.name for entry in site.path.iterdir()) == ["journal.jsonl", "pages", "windows"]
+
+
+def test_the_lock_keeps_another_out(site: StateDirectory) -> None:
+    record = DeployRecord(site)
+    record.begin(ADA, "r1", take_over=False)
+    other = record.begin(BOB, "r2", take_over=False)
+    assert other is not None
+    assert other["holder"] == ADA
+    assert not record.end("done", BOB)
+    held = record.read()
+    assert held is not None
+    assert held["release"] == "r1"
+
+
+def test_the_lock_is_taken_over_deliberately(site: StateDirectory) -> None:
+    record = DeployRecord(site)
+    record.begin(ADA, "r1", take_over=False)
+    assert record.begin(BOB, "r2", take_over=True) is None
+    held = record.read()
+    assert held is not None
+    assert held["holder"] == BOB
+    assert not record.end("done", ADA)
+    taken = next(entry for entry in site.journal(10) if entry["event"] == "deploy taken over")
+    assert (taken["by"], taken["former"]["holder"], taken["former"]["release"]) == ("bob", ADA, "r1")
+
+
+def test_the_same_run_may_begin_again(site: StateDirectory) -> None:
+    record = DeployRecord(site)
+    record.begin(ADA, "r1", take_over=False)
+    assert record.begin(ADA, "r1", take_over=False) is None
+    assert "deploy taken over" not in events(site)
+
+
+def test_a_damaged_record_is_a_lock_all_the_same(site: StateDirectory) -> None:
+    record = DeployRecord(site)
+    record.path.write_text('{"holder": {"us')
+    assert record.begin(ADA, "r1", take_over=False) == {"holder": {}, "phase": "unknown"}
+    assert record.begin(ADA, "r1", take_over=True) is None
+
+
+def test_the_first_deploy_makes_the_state_directory(tmp_path: Path) -> None:
+    site = StateDirectory(str(tmp_path / "state"), "shop")
+    assert DeployRecord(site).read() is None
+    assert DeployRecord(site).begin(ADA, "r1", take_over=False) is None
+    assert site.missing() == []
+
+
+def _begin(root: str, number: int, barrier: Barrier) -> None:
+    holder = {**ADA, "pid": number}
+    barrier.wait()
+    sys.exit(0 if DeployRecord(StateDirectory(root, "shop")).begin(holder, "r1", take_over=False) is None else 7)
+
+
+def test_one_of_several_who_begin_at_once_has_the_lock(site: StateDirectory) -> None:
+    context = multiprocessing.get_context("fork")
+    barrier = context.Barrier(4)
+    processes = [context.Process(target=_begin, args=(str(site.path.parent), n, barrier)) for n in range(4)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(30)
+    assert sorted(process.exitcode or 0 for process in processes) == [0, 7, 7, 7]
+    held = DeployRecord(site).read()
+    assert held is not None
+    assert processes[held["holder"]["pid"]].exitcode == 0
+    assert events(site) == ["deploy begun"]
+    assert [entry.name for entry in site.path.iterdir() if entry.name.startswith(".")] == []
+
+
+@pytest.mark.parametrize("part", ["user", "host", "pid", "started"])
+def test_a_holder_is_the_same_in_all_its_parts(part: str) -> None:
+    assert same_holder(ADA, {**ADA, "more": 1})
+    assert not same_holder(ADA, {**ADA, part: "other"})
+
+
+def test_this_run_is_alive() -> None:
+    holder = identity(os.getpid())
+    assert holder["host"] == socket.gethostname()
+    assert int(holder["started"]) > 0
+    assert not is_dead(holder)
+
+
+def test_a_run_that_has_ended_is_dead() -> None:
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as process:
+        holder = identity(process.pid)
+        assert not is_dead(holder)
+    assert process_started(process.pid) == ""
+    assert is_dead(holder)
+    assert not is_dead({**holder, "host": "another-controller"})
+    assert not is_dead({**holder, "started": ""})
+
+
+def test_a_later_process_of_the_same_number_is_not_the_holder() -> None:
+    holder = identity(os.getpid())
+    assert is_dead({**holder, "started": str(int(holder["started"]) - 1)})
+
+
+def test_a_holder_of_whom_nothing_is_known_is_not_dead() -> None:
+    assert not is_dead({})
+
+
+def test_a_run_of_another_user_is_alive() -> None:
+    assert not is_dead({**identity(1), "pid": 1})
+
+
+def test_the_start_time_of_a_process_whose_name_has_brackets(tmp_path: Path) -> None:
+    program = tmp_path / "a) b ("
+    program.symlink_to("/bin/cat")
+    with subprocess.Popen([program], stdin=subprocess.PIPE) as process:
+        plain = process_started(process.pid)
+    assert int(plain) >= int(process_started(os.getpid()))
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become a user without a name")
+def test_a_user_without_a_name_has_a_number() -> None:
+    code = (
+        "import os\n"
+        "from ansible_collections.intermission.django.plugins.module_utils.controller import identity\n"
+        "os.setuid(54321)\n"
+        "print(identity(1)['user'])"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert said.stdout.strip() == "54321"

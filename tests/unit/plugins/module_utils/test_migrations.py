@@ -1,0 +1,314 @@
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import sqlite3
+import stat
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.intermission.django.plugins.module_utils import environment
+from ansible_collections.intermission.django.plugins.module_utils.django_side import back_up
+from ansible_collections.intermission.django.plugins.module_utils.migrations import (
+    MigrationError,
+    process_environment,
+    run,
+)
+
+MANAGE = """
+import os
+import sys
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "settings")
+
+
+def main():
+    from django.core.management import execute_from_command_line
+
+    execute_from_command_line(sys.argv)
+
+
+if __name__ == "__main__":
+    main()
+"""
+SETTINGS = """
+import os
+
+print("settings are noisy")
+SECRET_KEY = os.environ["SHOP_SECRET"]
+INSTALLED_APPS = ["tea", "cup"]
+DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": os.environ["SHOP_DATABASE"]}}
+DEFAULT_AUTO_FIELD = "django.db.models.AutoField"
+USE_TZ = True
+"""
+MIGRATION = """
+from django.db import migrations, models
+
+
+def forwards(apps, schema_editor):
+    raise RuntimeError("the tea is cold")
+
+
+class Migration(migrations.Migration):
+    dependencies = {dependencies!r}
+    operations = [{operations}]
+"""
+COLUMNS = "[('id', models.AutoField(primary_key=True)), ('name', models.CharField(max_length=9))]"
+CREATE = f"migrations.CreateModel('Leaf', {COLUMNS})"
+ADD = "migrations.AddField('leaf', 'price', models.IntegerField(default=1))"
+ADD_MORE = "migrations.AddField('leaf', 'stock', models.IntegerField(default=1))"
+FAIL = "migrations.RunPython(forwards)"
+ONE_WAY = "migrations.RunSQL('CREATE TABLE one_way (id integer)')"
+
+
+class Project:
+    """A Django project with two apps, tea and cup, and an SQLite database."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path / "project"
+        self.database = path / "data" / "shop.sqlite3"
+        self.database.parent.mkdir()
+        self.backups = path / "backups"
+        self.environment = path / "environment"
+        self.environment.write_text(environment.dump({"SHOP_SECRET": "$s3cret", "SHOP_DATABASE": self.database}))
+        for app in ("tea", "cup"):
+            (self.path / app / "migrations").mkdir(parents=True)
+            (self.path / app / "__init__.py").touch()
+            (self.path / app / "migrations" / "__init__.py").touch()
+        (self.path / "manage.py").write_text(MANAGE)
+        (self.path / "settings.py").write_text(SETTINGS)
+        self.add("cup", "0001_initial", CREATE)
+        self.add("tea", "0001_initial", CREATE)
+
+    def add(self, app: str, name: str, operations: str, after: str | None = None) -> None:
+        """Add a migration to an app."""
+        dependencies = [(app, after)] if after else []
+        text = MIGRATION.format(dependencies=dependencies, operations=operations)
+        (self.path / app / "migrations" / f"{name}.py").write_text(text)
+
+    def ask(self, **request: Any) -> dict[str, Any]:
+        """Plan."""
+        request = {"verb": "plan", "database": "default", "targets": None, **request}
+        return run(sys.executable, str(self.path), str(self.environment), **request)
+
+    def migrate(self, **request: Any) -> dict[str, Any]:
+        """Migrate, with a backup."""
+        backups = {"backup_directory": str(self.backups), "keep_backups": 5}
+        return self.ask(verb="migrate", **{**backups, **request})
+
+    def tables(self, database: Path | None = None) -> dict[str, list[str]]:
+        """Give the columns of each table of the apps."""
+        connection = sqlite3.connect(database or self.database)
+        try:
+            names = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+            return {
+                name: [row[1] for row in connection.execute(f"PRAGMA table_info({name})")]
+                for name in sorted(names)
+                if not name.startswith(("django_", "sqlite_"))
+            }
+        finally:
+            connection.close()
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return Project(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def migrated_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The database after the first migrations, for all tests to copy."""
+    project = Project(tmp_path_factory.mktemp("migrated"))
+    project.migrate(backup_directory=None)
+    return project.database
+
+
+@pytest.fixture
+def migrated(project: Project, migrated_database: Path) -> Project:
+    """The project with its first migrations applied."""
+    shutil.copy(migrated_database, project.database)
+    return project
+
+
+def names(pending: list[dict[str, Any]]) -> list[str]:
+    return [f"{entry['app']}.{entry['name']}" for entry in pending]
+
+
+def test_plan(project: Project) -> None:
+    project.add("tea", "0002_price", f"{ADD}, {ONE_WAY}", after="0001_initial")
+    plan = project.ask()
+    assert (plan["engine"], plan["database"]) == ("django.db.backends.sqlite3", str(project.database))
+    assert plan["heads"] == {"tea": "0002_price", "cup": "0001_initial"}
+    assert names(plan["pending"]) == ["cup.0001_initial", "tea.0001_initial", "tea.0002_price"]
+    price = plan["pending"][-1]
+    assert price["operations"] == ["Add field price to leaf", "Raw SQL operation"]
+    assert (price["backwards"], price["reversible"]) == (False, False)
+    assert plan["pending"][0]["reversible"] is True
+    assert project.tables() == {}
+
+
+def test_migrate_then_nothing_is_pending(project: Project) -> None:
+    result = project.migrate()
+    assert (result["failure"], result["failed_migration"], result["started"]) == ("", None, True)
+    assert result["applied"] == ["cup.0001_initial", "tea.0001_initial"]
+    assert project.tables() == {"cup_leaf": ["id", "name"], "tea_leaf": ["id", "name"]}
+    again = project.migrate()
+    assert (again["applied"], again["backup"], again["pending"]) == ([], None, [])
+    assert len(list(project.backups.iterdir())) == 1
+
+
+def test_the_backup_can_be_restored(migrated: Project) -> None:
+    with sqlite3.connect(migrated.database) as connection:
+        connection.execute("INSERT INTO tea_leaf (name) VALUES ('oolong')")
+    migrated.add("tea", "0002_price", ADD, after="0001_initial")
+    result = migrated.migrate()
+    backup = Path(result["backup"])
+    assert backup.parent == migrated.backups
+    assert stat.S_IMODE(backup.stat().st_mode) == 0o600
+    assert stat.S_IMODE(migrated.backups.stat().st_mode) == 0o700
+    assert migrated.tables()["tea_leaf"] == ["id", "name", "price"]
+
+    backup.replace(migrated.database)
+    assert migrated.tables()["tea_leaf"] == ["id", "name"]
+    with sqlite3.connect(migrated.database) as connection:
+        assert connection.execute("SELECT name FROM tea_leaf").fetchall() == [("oolong",)]
+    assert names(migrated.ask()["pending"]) == ["tea.0002_price"]
+
+
+def test_the_backup_is_of_a_database_in_use(migrated: Project) -> None:
+    migrated.add("tea", "0002_price", ADD, after="0001_initial")
+    reader = sqlite3.connect(migrated.database)
+    reader.execute("PRAGMA journal_mode = WAL")
+    reader.execute("INSERT INTO tea_leaf (name) VALUES ('still in the log')")
+    reader.commit()
+    result = migrated.migrate()
+    reader.close()
+    assert result["failure"] == ""
+    with sqlite3.connect(result["backup"]) as connection:
+        assert connection.execute("SELECT name FROM tea_leaf").fetchall() == [("still in the log",)]
+
+
+def test_a_backup_never_takes_the_place_of_another(project: Project) -> None:
+    sqlite3.connect(project.database).close()
+    copies = {back_up(str(project.database), str(project.backups)) for _ in range(3)}
+    assert len(copies) == len(list(project.backups.iterdir())) == 3
+
+
+def test_old_backups_are_forgotten_and_other_files_are_not(project: Project) -> None:
+    project.backups.mkdir()
+    old = [f"shop.sqlite3.2020010{day}T000000.000000Z" for day in range(1, 5)]
+    others = ["shop.sqlite3", "shop.sqlite3.mine", f"{old[0]}.partial", f"other{old[0]}"]
+    for name in old + others:
+        (project.backups / name).touch()
+    result = project.migrate(keep_backups=2)
+    assert {entry.name for entry in project.backups.iterdir()} == {old[-1], Path(result["backup"]).name, *others}
+
+
+def test_a_failure_half_way_tells_what_was_done(migrated: Project) -> None:
+    migrated.add("tea", "0002_price", ADD, after="0001_initial")
+    migrated.add("tea", "0003_fail", f"{ADD_MORE}, {FAIL}", after="0002_price")
+    migrated.add("tea", "0004_never", ONE_WAY, after="0003_fail")
+    result = migrated.migrate()
+    assert result["failure"] == "RuntimeError: the tea is cold"
+    assert "in forwards" in result["traceback"]
+    assert result["applied"] == ["tea.0002_price"]
+    assert result["failed_migration"] == "tea.0003_fail"
+    assert result["started"] is True
+    assert migrated.tables()["tea_leaf"] == ["id", "name", "price"]
+    assert migrated.tables(Path(result["backup"]))["tea_leaf"] == ["id", "name"]
+    assert names(migrated.ask()["pending"]) == ["tea.0003_fail", "tea.0004_never"]
+
+
+def test_another_migration_holds_the_lock(project: Project) -> None:
+    with Path(f"{project.database}.migrate-lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        result = project.migrate()
+    assert result["failure"] == f"RuntimeError: another migration of {project.database} is running"
+    assert (result["started"], result["applied"], result["backup"]) == (False, [], None)
+    assert project.tables() == {}
+
+
+def test_a_backup_that_cannot_be_made_stops_before_anything_is_touched(project: Project) -> None:
+    project.backups.touch()
+    result = project.migrate()
+    assert result["failure"].startswith("FileExistsError")
+    assert (result["started"], result["applied"]) == (False, [])
+    assert project.tables() == {}
+
+
+def test_back_to_targets(migrated: Project) -> None:
+    migrated.add("tea", "0002_price", ADD, after="0001_initial")
+    migrated.add("tea", "0003_stock", ADD_MORE, after="0002_price")
+    migrated.migrate()
+    targets = {"tea": "0001_initial", "cup": "0001_initial"}
+    result = migrated.migrate(targets=targets)
+    assert names(result["pending"]) == ["tea.0003_stock", "tea.0002_price"]
+    assert all(entry["backwards"] for entry in result["pending"])
+    assert (result["failure"], result["applied"]) == ("", ["tea.0003_stock", "tea.0002_price"])
+    assert migrated.tables() == {"cup_leaf": ["id", "name"], "tea_leaf": ["id", "name"]}
+    assert migrated.ask(targets=targets)["pending"] == []
+
+
+def test_an_app_that_is_no_target_is_taken_back_to_nothing(migrated: Project) -> None:
+    result = migrated.migrate(targets={"tea": "0001_initial"}, backup_directory=None)
+    assert (result["applied"], result["backup"]) == (["cup.0001_initial"], None)
+    assert not migrated.backups.exists()
+    assert list(migrated.tables()) == ["tea_leaf"]
+
+
+def test_what_cannot_be_reversed_is_listed_and_left(migrated: Project) -> None:
+    migrated.add("tea", "0002_one_way", ONE_WAY, after="0001_initial")
+    migrated.add("tea", "0003_price", ADD, after="0002_one_way")
+    migrated.migrate()
+    targets = {"tea": "0001_initial", "cup": "0001_initial"}
+    result = migrated.migrate(targets=targets)
+    reversible = {entry["name"]: entry["reversible"] for entry in result["pending"]}
+    assert reversible == {"0003_price": True, "0002_one_way": False}
+    assert result["failure"].startswith("IrreversibleError")
+    assert result["failed_migration"] == "tea.0002_one_way"
+
+
+def test_a_target_that_the_release_does_not_know_is_told(migrated: Project) -> None:
+    with pytest.raises(MigrationError, match="0009_unknown"):
+        migrated.ask(targets={"tea": "0009_unknown", "cup": "0001_initial"})
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("settings.py", "raise RuntimeError('the settings are bad')", "the settings are bad"),
+        ("settings.py", SETTINGS.replace("SHOP_SECRET", "SHOP_MISSING"), "SHOP_MISSING"),
+        ("manage.py", "import sys; sys.exit('no settings for this host')", "no settings for this host"),
+        ("tea/migrations/0002_bad.py", "import nothing_of_this_name", "nothing_of_this_name"),
+    ],
+)
+def test_a_project_that_does_not_start_is_told(project: Project, file: str, content: str, message: str) -> None:
+    (project.path / file).write_text(content)
+    with pytest.raises(MigrationError, match=message):
+        project.ask()
+
+
+def test_a_manage_py_that_exits_is_understood(project: Project) -> None:
+    (project.path / "manage.py").write_text(MANAGE.replace("    main()\n", "    sys.exit(main())\n"))
+    assert len(project.ask()["pending"]) == 2
+
+
+def test_a_python_without_django_is_told(project: Project) -> None:
+    project.environment.write_text(environment.dump({"PYTHONPATH": str(project.path / "hides")}))
+    (project.path / "hides" / "django").mkdir(parents=True)
+    (project.path / "hides" / "django" / "__init__.py").write_text("raise ImportError('no django here')")
+    with pytest.raises(MigrationError, match="no django here"):
+        project.ask()
+
+
+def test_the_environment_has_only_basics_and_the_file(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LANG", "C.UTF-8")
+    monkeypatch.setenv("AWS_SECRET", "of the one who deploys")
+    known = process_environment(str(project.environment))
+    assert known["SHOP_SECRET"] == "$s3cret"
+    assert (known["PATH"], known["LANG"]) == (os.environ["PATH"], "C.UTF-8")
+    assert "AWS_SECRET" not in known
+    assert "SHOP_SECRET" not in process_environment(None)

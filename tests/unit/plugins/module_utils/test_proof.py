@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.intermission.django.plugins.module_utils.proof import (
+    Answer,
+    ask,
+    closed_fault,
+    observe,
+    open_fault,
+    prove,
+    retry_after_fault,
+)
+
+PAGE = b'<html data-intermission="maintenance"><p>Back soon</p></html>\n'
+FALLBACK = b'<html data-intermission="fallback"></html>'
+HEADERS = {"cache-control": "no-store", "retry-after": "300"}
+NOW = datetime(2026, 12, 1, 2, 0, tzinfo=UTC)
+HTTP = Callable[..., bytes]
+Serve = Callable[..., Any]
+
+
+@pytest.mark.parametrize(
+    ("answer", "fault"),
+    [
+        (Answer(503, HEADERS, PAGE), None),
+        (Answer(503, {**HEADERS, "cache-control": "private, no-store"}, PAGE), None),
+        (Answer(503, {**HEADERS, "retry-after": "Fri, 01 Jan 2999 00:00:00 GMT"}, PAGE), None),
+        (Answer(200, {}, b"shop"), "answered 200, not 503"),
+        (Answer(502, {}, FALLBACK), "answered 502, not 503"),
+        (Answer(0, {}, b"", "ConnectionRefusedError: no"), "ConnectionRefusedError: no"),
+        (Answer(503, HEADERS, b"<html>Nginx's own</html>"), "answered 503 without the maintenance page"),
+        (Answer(503, HEADERS, b""), "answered 503 without the maintenance page"),
+        (Answer(503, HEADERS, PAGE[:-9]), "answered 503 with half a page"),
+        (Answer(503, {"retry-after": "300"}, PAGE), "answered 503 without Cache-Control: no-store"),
+        (Answer(503, {"cache-control": "no-store"}, PAGE), "no Retry-After"),
+        (Answer(503, {**HEADERS, "retry-after": "soon"}, PAGE), "Retry-After 'soon' is neither seconds nor a date"),
+    ],
+)
+def test_closed_fault(answer: Answer, fault: str | None) -> None:
+    assert closed_fault(answer) == fault
+
+
+@pytest.mark.parametrize(
+    ("answer", "fault"),
+    [
+        (Answer(200, {}, b"shop"), None),
+        (Answer(302, {}, b""), None),
+        (Answer(404, {}, b"not here"), None),
+        (Answer(0, {}, b"", "TimeoutError: timed out"), "TimeoutError: timed out"),
+        (Answer(503, HEADERS, PAGE), "still answers with the maintenance page"),
+        (Answer(200, {}, PAGE), "still answers with the maintenance page"),
+        (Answer(502, {}, FALLBACK), "the gate is open, but the app cannot be reached (502)"),
+        (Answer(500, {}, b"oops"), "answered 500"),
+        (Answer(503, {}, b"the app's own"), "answered 503"),
+    ],
+)
+def test_open_fault(answer: Answer, fault: str | None) -> None:
+    assert open_fault(answer) == fault
+
+
+@pytest.mark.parametrize(
+    ("value", "right"),
+    [
+        ("0", True),
+        ("300", True),
+        ("Tue, 01 Dec 2026 02:00:01 GMT", True),
+        ("Tue, 01 Dec 2026 02:00:00 GMT", False),
+        ("Thu, 01 Jan 1970 00:00:00 GMT", False),
+        (None, False),
+        ("", False),
+        ("-5", False),
+        ("1.5", False),
+        ("tomorrow", False),
+    ],
+)
+def test_retry_after(value: str | None, right: bool) -> None:
+    assert (retry_after_fault(value, NOW) is None) is right
+
+
+def test_ask_over_tcp(serve: Serve, http: HTTP) -> None:
+    server = serve(http(201, b"made", X_Any="yes"))
+    answer = ask(f"{server.url}orders/?page=2", "shop.example", "POST")
+    assert (answer.status, answer.body, answer.headers["x-any"], answer.error) == (201, b"made", "yes", "")
+    head = server.requests[0].splitlines()
+    assert head[0] == "POST /orders/?page=2 HTTP/1.1"
+    assert "Host: shop.example" in head
+    assert "Content-Length: 0" in head
+
+
+def test_ask_over_a_unix_socket(serve: Serve, http: HTTP, public_path: Path) -> None:
+    server = serve(http(200, b"ok"), unix_socket=public_path / "app.sock")
+    answer = ask("http://app/health?deep=1", "shop.example", unix_socket=str(public_path / "app.sock"))
+    assert (answer.status, answer.body) == (200, b"ok")
+    assert server.requests[0].startswith("GET /health?deep=1 HTTP/1.1")
+
+
+def test_ask_where_nobody_listens(public_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        port = unused.getsockname()[1]
+    assert ask(f"http://127.0.0.1:{port}/", "shop").error.startswith("ConnectionRefusedError")
+    assert ask("http://app/", "shop", unix_socket=str(public_path / "none.sock")).error.startswith("FileNotFoundError")
+
+
+@pytest.mark.parametrize(
+    ("said", "error"),
+    [
+        (b"", "RemoteDisconnected"),
+        (b"nonsense\r\n\r\n", "BadStatusLine"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf", "IncompleteRead"),
+    ],
+)
+def test_ask_a_server_that_does_not_answer_whole(serve: Serve, said: bytes, error: str) -> None:
+    answer = ask(serve(said).url, "shop")
+    assert answer.status == 0
+    assert answer.error.startswith(error)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:port/", "http://[::1/", "http://127.0.0.1:1/ü", "http://127.0.0.1:1/a b"]
+)
+def test_ask_for_what_is_no_url(url: str) -> None:
+    answer = ask(url, "shop")
+    assert answer.status == 0
+    assert answer.error
+
+
+def test_prove_closed_with_each_method(serve: Serve, closed_answer: bytes) -> None:
+    server = serve(closed_answer)
+    assert prove("closed", server.url, "shop", ["GET", "POST"], 0) == {"GET": None, "POST": None}
+    assert [request.split()[0] for request in server.requests] == ["GET", "POST"]
+
+
+def test_prove_waits_for_the_expected_answer(serve: Serve, http: HTTP, closed_answer: bytes) -> None:
+    server = serve(closed_answer, http(502, FALLBACK), http(200, b"shop"))
+    assert prove("open", server.url, "shop", ["GET"], 30) == {"GET": None}
+    assert len(server.requests) == 3
+
+
+def test_prove_gives_the_last_fault_when_the_time_is_over(serve: Serve, http: HTTP, closed_answer: bytes) -> None:
+    server = serve(closed_answer, http(405, b"Not Allowed"))
+    assert prove("closed", server.url, "shop", ["GET", "POST"], 0) == {"GET": None, "POST": "answered 405, not 503"}
+
+
+def test_half_a_page_is_no_proof(serve: Serve, http: HTTP) -> None:
+    server = serve(http(503, PAGE[:20], length=len(PAGE), Retry_After="300", Cache_Control="no-store"))
+    fault = prove("closed", server.url, "shop", ["GET"], 0)["GET"]
+    assert fault is not None
+    assert fault.startswith("IncompleteRead")
+
+
+def test_observe(serve: Serve, http: HTTP, closed_answer: bytes) -> None:
+    answers = {
+        closed_answer: "closed",
+        http(200, b"shop"): "open",
+        http(404, b"shop"): "open",
+        http(502, FALLBACK): "the gate is open, but the app cannot be reached (502)",
+        http(500, b"oops"): "answered 500",
+    }
+    assert {said: observe(serve(said).url, "shop") for said in answers} == answers

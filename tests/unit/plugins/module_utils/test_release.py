@@ -1,0 +1,338 @@
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+from ansible_collections.intermission.django.plugins.module_utils.release import COMPLETE, ReleaseError, Releases
+
+NOTHING: dict[str, str] = {"requirements.txt": ""}
+
+
+class Host:
+    """A web host with releases that were made from dictionaries."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.root = path / "srv"
+        self.root.mkdir()
+        self.releases = Releases(str(self.root))
+
+    def archive(self, files: dict[str, str]) -> Path:
+        source = self.path / "source"
+        shutil.rmtree(source, ignore_errors=True)
+        archive = self.path / "archive.tar.gz"
+        with tarfile.open(archive, "w:gz") as stream:
+            for name, content in files.items():
+                (source / name).parent.mkdir(parents=True, exist_ok=True)
+                (source / name).write_text(content)
+                stream.add(source / name, arcname=name)
+        return archive
+
+    def unpack(self, release: str, files: dict[str, str] | None = None) -> bool:
+        return self.releases.unpack(self.archive(files or NOTHING), release, f"version of {release}", "here")
+
+    def environment(self, name: str) -> None:
+        (self.root / "shared").mkdir(parents=True, exist_ok=True)
+        (self.root / "shared" / f"environment.{name}").write_text(name)
+
+    def go_live(self, release: str, environment: str = "e1") -> None:
+        self.unpack(release)
+        self.environment(environment)
+        self.releases.activate(release, environment)
+        self.releases.record_live(release, environment)
+
+    def fake_virtualenv(self, release: str, key: str) -> None:
+        (self.root / "venvs" / key).mkdir(parents=True, exist_ok=True)
+        (self.root / "venvs" / key / COMPLETE).touch()
+        (self.releases.path(release) / ".venv").symlink_to(f"../../venvs/{key}")
+
+    def names(self, directory: str) -> list[str]:
+        return sorted(entry.name for entry in (self.root / directory).iterdir())
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Host:
+    return Host(tmp_path)
+
+
+def test_unpack(host: Host) -> None:
+    assert host.releases.describe("r1") == {}
+    assert host.unpack("r1", {"requirements.txt": "", "shop/urls.py": "urls"})
+    assert (host.releases.path("r1") / "shop" / "urls.py").read_text() == "urls"
+    about = host.releases.describe("r1")
+    assert (about["id"], about["version"], about["origin"], about["prepared"]) == ("r1", "version of r1", "here", False)
+    assert not host.unpack("r1", {"other": ""})
+    assert host.names("releases") == ["r1"]
+
+
+def test_a_release_that_is_not_whole_is_unpacked_again(host: Host) -> None:
+    half = host.releases.path("r1")
+    (half / "left").mkdir(parents=True)
+    (host.root / "releases" / ".r1.partial" / "left").mkdir(parents=True)
+    assert host.unpack("r1")
+    assert sorted(entry.name for entry in half.iterdir()) == [".release.json", "requirements.txt"]
+    assert host.names("releases") == ["r1"]
+
+
+@pytest.mark.parametrize("damaged", ["no archive", "absolute link"])
+def test_what_cannot_be_unpacked_is_told(host: Host, damaged: str) -> None:
+    archive = host.archive(NOTHING)
+    if damaged == "no archive":
+        archive.write_text("no archive")
+    else:
+        with tarfile.open(archive, "w:gz") as stream:
+            link = tarfile.TarInfo("media")
+            link.type, link.linkname = tarfile.SYMTYPE, "/srv/media"
+            stream.addfile(link)
+    with pytest.raises(ReleaseError, match="cannot be unpacked"):
+        host.releases.unpack(archive, "r1", "v1", "here")
+    assert host.releases.describe("r1") == {}
+
+
+def test_activate_switches_release_and_environment(host: Host) -> None:
+    host.unpack("r1")
+    host.environment("e1")
+    assert not host.releases.is_current("r1", "e1")
+    assert host.releases.activate("r1", "e1")
+    assert str((host.root / "current").readlink()) == "releases/r1"
+    assert str((host.root / "shared" / "environment").readlink()) == "environment.e1"
+    assert (host.root / "current" / "requirements.txt").exists()
+    assert (host.root / "shared" / "environment").read_text() == "e1"
+    assert host.releases.is_current("r1", "e1")
+    assert not host.releases.activate("r1", "e1")
+    host.environment("e2")
+    assert host.releases.activate("r1", "e2")
+    assert host.releases.current_id() == "r1"
+
+
+@pytest.mark.parametrize(
+    ("release", "environment", "message"),
+    [("r2", "e1", "there is no release r2"), ("r1", "e2", "there is no environment file .*environment.e2")],
+)
+def test_what_is_not_there_is_not_activated(host: Host, release: str, environment: str, message: str) -> None:
+    host.go_live("r1")
+    with pytest.raises(ReleaseError, match=message):
+        host.releases.activate(release, environment)
+    assert host.releases.is_current("r1", "e1")
+
+
+def test_prepared_counts_for_one_environment(host: Host) -> None:
+    host.unpack("r1")
+    assert host.releases.mark_prepared("r1", "e1")
+    assert not host.releases.mark_prepared("r1", "e1")
+    assert host.releases.mark_prepared("r1", "e2")
+    assert host.releases.describe("r1")["prepared"] == "e2"
+    assert host.releases.describe("r1")["version"] == "version of r1"
+
+
+def test_the_former_release_is_what_was_live_before(host: Host) -> None:
+    assert host.releases.live() == {}
+    formers = []
+    for release, environment in [("r1", "e1"), ("r2", "e1"), ("r2", "e2"), ("r3", "e2"), ("r2", "e2")]:
+        assert host.releases.record_live(release, environment)
+        assert not host.releases.record_live(release, environment)
+        formers.append(host.releases.live()["former"])
+    assert formers == [
+        {},
+        {"release": "r1", "environment": "e1"},
+        {"release": "r1", "environment": "e1"},
+        {"release": "r2", "environment": "e2"},
+        {"release": "r3", "environment": "e2"},
+    ]
+
+
+def test_prune_keeps_the_newest(host: Host) -> None:
+    for number in range(1, 6):
+        host.unpack(f"r{number}")
+    assert host.releases.prune(2) == ["r3", "r2", "r1"]
+    assert host.names("releases") == ["r4", "r5"]
+    assert host.releases.prune(2) == []
+
+
+def test_prune_never_removes_what_is_in_use(host: Host) -> None:
+    host.go_live("former", "e1")
+    host.go_live("live", "e2")
+    host.unpack("activated")
+    host.environment("e3")
+    host.releases.activate("activated", "e3")
+    host.environment("unused")
+    for number in range(3):
+        host.unpack(f"new{number}")
+    for release in ("former", "live", "activated"):
+        host.fake_virtualenv(release, f"venv-of-{release}")
+    host.fake_virtualenv("new2", "venv-of-live-too")
+    (host.root / "venvs" / "venv-of-nobody").mkdir()
+    assert host.releases.prune(1) == ["new1", "new0"]
+    assert host.names("releases") == ["activated", "former", "live", "new2"]
+    assert host.names("venvs") == ["venv-of-activated", "venv-of-former", "venv-of-live", "venv-of-live-too"]
+    assert host.names("shared") == ["environment", "environment.e1", "environment.e2", "environment.e3"]
+
+
+def test_prune_keeps_nothing_but_what_is_in_use(host: Host) -> None:
+    host.go_live("r1")
+    host.unpack("r2")
+    assert host.releases.prune(0) == ["r2"]
+
+
+def test_what_prune_would_remove_can_be_told(host: Host) -> None:
+    for number in range(1, 4):
+        host.unpack(f"r{number}")
+    assert [entry.name for entry in host.releases.superfluous(1)] == ["r2", "r1"]
+    assert host.names("releases") == ["r1", "r2", "r3"]
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can make a file that this user cannot remove")
+def test_a_removal_that_was_cut_short_leaves_no_release_that_looks_whole(host: Host, public_path: Path) -> None:
+    host = Host(public_path)
+    files = {f"shop/{number}.py": "" for number in range(50)} | NOTHING
+    host.unpack("r1", files)
+    host.fake_virtualenv("r1", "venv")
+    release = host.releases.path("r1")
+    for directory, _, _ in os.walk(public_path):
+        os.chown(directory, 65534, 65534)
+    os.chown(release / "shop", 0, 0)
+    code = (
+        "import os, sys\n"
+        "from ansible_collections.intermission.django.plugins.module_utils.release import Releases\n"
+        "os.setuid(65534)\n"
+        "Releases(sys.argv[1]).prune(0)\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code, str(host.root)],
+        env={"PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "PermissionError" in ended.stderr
+    assert (release / "shop" / "0.py").exists()
+    assert host.releases.describe("r1") == {}
+
+
+@pytest.fixture(scope="module")
+def empty_virtualenv(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make one virtualenv, which takes seconds, for all tests to copy."""
+    directory = tmp_path_factory.mktemp("empty") / "venv"
+    subprocess.run([sys.executable, "-m", "venv", directory], check=True)
+    return directory
+
+
+@pytest.fixture
+def python(tmp_path: Path, empty_virtualenv: Path) -> str:
+    """A Python that makes virtualenvs fast, and is else this one."""
+    program = tmp_path / "python"
+    program.write_text(
+        f'#!/bin/sh\n[ "$2" != venv ] && exec {sys.executable} "$@"\n'
+        f'mkdir -p "${{3%/*}}" && cp -a {empty_virtualenv} "$3"\n'
+    )
+    program.chmod(0o755)
+    return str(program)
+
+
+def key(host: Host, release: str, *extra: str, requirements: str = "requirements.txt") -> str:
+    return host.releases.virtualenv_key(release, requirements, sys.executable, extra)
+
+
+def test_the_virtualenv_is_shared_by_releases_of_the_same_requirements(host: Host) -> None:
+    host.unpack("r1", {"requirements.txt": "django\n", "code": "1"})
+    host.unpack("r2", {"requirements.txt": "django\n", "code": "2"})
+    host.unpack("r3", {"requirements.txt": "flask\n", "code": "2"})
+    assert key(host, "r1") == key(host, "r2") != key(host, "r3")
+    assert key(host, "r1") != key(host, "r1", "gunicorn")
+
+
+@pytest.mark.parametrize(
+    "include",
+    [
+        "-r base.txt",
+        "-rbase.txt",
+        "-c base.txt",
+        "--requirement base.txt",
+        "--requirement=base.txt",
+        "--constraint=base.txt",
+        "  -r   base.txt  # what all need",
+    ],
+)
+def test_the_virtualenv_changes_with_included_files(host: Host, include: str) -> None:
+    for release, base in (("r1", "django==5.1"), ("r2", "django==5.2")):
+        host.unpack(
+            release,
+            {
+                "requirements/all.txt": f"{include}\n",
+                "requirements/base.txt": "-r more/deep.txt\n",
+                "requirements/more/deep.txt": base,
+            },
+        )
+    assert key(host, "r1", requirements="requirements/all.txt") != key(host, "r2", requirements="requirements/all.txt")
+
+
+def test_requirements_that_are_no_file_are_left_to_pip(host: Host) -> None:
+    host.unpack("r1", {"requirements.txt": "-r https://example.com/base.txt\n-i https://example.com/simple\n"})
+    assert key(host, "r1")
+
+
+def test_the_virtualenv_does_not_depend_on_the_working_directory(
+    host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host.unpack("r1")
+    keys = set()
+    for directory in ("/", str(tmp_path)):
+        monkeypatch.chdir(directory)
+        keys.add(host.releases.virtualenv_key("r1", "requirements.txt", "python3", []))
+    assert len(keys) == 1
+
+
+def test_a_python_that_does_not_run_is_told(host: Host) -> None:
+    host.unpack("r1")
+    with pytest.raises(ReleaseError, match="`false -VV` failed"):
+        host.releases.virtualenv_key("r1", "requirements.txt", "false", [])
+
+
+def test_a_virtualenv_is_built_once_and_again_where_it_is_not_whole(host: Host, python: str) -> None:
+    arguments: tuple[str, str, list[str]] = ("requirements.txt", python, [])
+    host.unpack("r1")
+    host.unpack("r2")
+    assert not host.releases.has_virtualenv("r1", *arguments)
+    half = host.root / "venvs" / host.releases.virtualenv_key("r1", *arguments)
+    (half / "bin").mkdir(parents=True)
+    (half / "left-by-a-run-that-died").touch()
+    assert host.releases.build_virtualenv("r1", *arguments)
+    assert not (half / "left-by-a-run-that-died").exists()
+    assert (half / COMPLETE).exists()
+    installed = host.releases.path("r1") / ".venv" / "bin" / "python"
+    said = subprocess.run(
+        [installed, "-c", "import sys; print(sys.prefix)"], capture_output=True, text=True, check=True
+    )
+    assert Path(said.stdout.strip()).resolve() == half.resolve()
+    assert host.releases.has_virtualenv("r1", *arguments)
+    assert not host.releases.build_virtualenv("r1", *arguments)
+
+    assert not host.releases.has_virtualenv("r2", *arguments)
+    assert host.releases.build_virtualenv("r2", *arguments)
+    assert host.names("venvs") == [half.name]
+
+    (half / COMPLETE).unlink()
+    installed.unlink()
+    assert host.releases.build_virtualenv("r1", *arguments)
+    assert installed.exists()
+
+
+def test_requirements_that_cannot_be_installed_are_told_and_tried_again(host: Host, python: str) -> None:
+    host.unpack("r1", {"requirements.txt": "this is no requirement\n"})
+    for _ in range(2):
+        with pytest.raises(ReleaseError, match="(?s)pip install .* failed:.*Invalid requirement"):
+            host.releases.build_virtualenv("r1", "requirements.txt", python, [])
+    assert not (host.releases.path("r1") / ".venv").is_symlink()
+
+
+def test_a_damaged_record_is_nothing(host: Host) -> None:
+    host.unpack("r1")
+    for content in ("", "{", "[]", json.dumps("text")):
+        host.releases.live_file.write_text(content)
+        assert host.releases.live() == {}

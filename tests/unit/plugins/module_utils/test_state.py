@@ -1,0 +1,358 @@
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime, timedelta
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+
+import pytest
+from ansible_collections.intermission.django.plugins.module_utils.state import (
+    KEPT_WINDOWS,
+    StateDirectory,
+    StateError,
+    Window,
+    fill_page,
+)
+from ansible_collections.intermission.django.plugins.module_utils.times import format_instant
+
+START = "2026-12-01T01:00:00Z"
+END = "2999-12-01T02:00:00Z"
+ONE = Window(id="one", site="shop", start=START, end=END, reason="A disk is changed", opened_by="ada")
+TWO = Window(id="two", site="shop", start=START, reason="Another")
+
+
+def events(site: StateDirectory) -> list[str]:
+    return [entry["event"] for entry in site.journal(100)]
+
+
+def test_a_site_without_a_flag_is_open(site: StateDirectory) -> None:
+    assert site.status() == {
+        "site": "shop",
+        "on": False,
+        "opened_with": None,
+        "window": None,
+        "since": None,
+        "until": None,
+        "overdue": False,
+        "problem": None,
+    }
+
+
+def test_a_site_that_was_never_set_up_is_open(tmp_path: Path) -> None:
+    assert StateDirectory(str(tmp_path), "nowhere").status()["on"] is False
+
+
+def test_open_then_close(site: StateDirectory) -> None:
+    assert site.open(ONE, "ada", "laptop")
+    assert str(site.flag.readlink()) == "windows/one"
+    status = site.status()
+    assert (status["on"], status["opened_with"], status["since"], status["until"]) == (True, "window", START, END)
+    assert status["window"]["reason"] == "A disk is changed"
+    assert (status["overdue"], status["problem"]) == (False, None)
+    assert site.close("bob", "desk")
+    assert not site.status()["on"]
+    assert (site.windows / "one" / "window.json").exists()
+    opened, closed = site.journal(10)
+    assert (opened["event"], opened["by"], opened["from"], opened["window"]) == ("opened", "ada", "laptop", "one")
+    assert (opened["reason"], opened["until"]) == ("A disk is changed", END)
+    assert (closed["event"], closed["by"], closed["from"], closed["window"]) == ("closed", "bob", "desk", "one")
+
+
+def test_a_window_past_its_end_is_overdue(site: StateDirectory) -> None:
+    past = format_instant(datetime.now(UTC) - timedelta(seconds=1))
+    site.open(Window(id="one", site="shop", start=START, end=past), "ada", "here")
+    assert site.status()["overdue"] is True
+
+
+def test_a_flag_made_with_touch_counts(site: StateDirectory) -> None:
+    site.flag.touch()
+    os.utime(site.flag, (0, 0))
+    status = site.status()
+    assert (status["on"], status["opened_with"], status["window"]) == (True, "hand", None)
+    assert status["since"] == "1970-01-01T00:00:00Z"
+    assert site.close("ada", "here")
+    assert not site.flag.exists()
+    assert site.journal(1)[0]["window"] is None
+
+
+def test_a_flag_made_with_touch_is_replaced_by_a_window(site: StateDirectory) -> None:
+    site.flag.touch()
+    assert site.open(ONE, "ada", "here")
+    assert site.status()["opened_with"] == "window"
+
+
+def test_a_flag_whose_window_is_gone_is_a_problem_and_no_maintenance(site: StateDirectory) -> None:
+    site.flag.symlink_to("windows/gone")
+    status = site.status()
+    assert status["on"] is False
+    assert "'gone' is not in" in status["problem"]
+    assert site.open(ONE, "ada", "here")
+    assert site.status()["problem"] is None
+
+
+def test_the_same_request_twice_changes_nothing(site: StateDirectory) -> None:
+    assert site.open(ONE, "ada", "here")
+    assert not site.open(ONE, "bob", "there")
+    assert events(site) == ["opened"]
+
+
+def test_another_end_replaces_the_flag_without_a_gap(site: StateDirectory) -> None:
+    site.open(ONE, "ada", "here")
+    done = threading.Event()
+    seen: list[bool] = []
+
+    def watch() -> None:
+        while not done.is_set():
+            seen.append(site.flag.exists())
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    for minute in range(1, 20):
+        assert site.open(
+            Window(id="one", site="shop", start=START, end=f"2999-12-01T02:{minute:02}:00Z"), "ada", "here"
+        )
+    done.set()
+    watcher.join()
+    assert seen
+    assert all(seen)
+    assert site.status()["until"] == "2999-12-01T02:19:00Z"
+    assert str(site.flag.readlink()) == "windows/one.20"
+
+
+def test_a_second_window_of_the_same_id_gets_a_number(site: StateDirectory) -> None:
+    site.open(ONE, "ada", "here")
+    site.close("ada", "here")
+    site.open(ONE, "ada", "here")
+    assert str(site.flag.readlink()) == "windows/one.2"
+    assert site.read_window("one.2").id == "one.2"
+
+
+@pytest.mark.parametrize(
+    ("flag", "only", "closes"),
+    [
+        (None, None, False),
+        (None, "one", False),
+        ("one", None, True),
+        ("one", "one", True),
+        ("one", "two", False),
+        ("gone", "gone", True),
+        ("by hand", None, True),
+        ("by hand", "one", False),
+    ],
+)
+def test_close_only_its_own_window(site: StateDirectory, flag: str | None, only: str | None, closes: bool) -> None:
+    if flag == "by hand":
+        site.flag.touch()
+    elif flag:
+        site.flag.symlink_to(f"windows/{flag}")
+    assert site.close("ada", "here", only=only) is closes
+    assert site.flag.is_symlink() is (flag in ("one", "gone") and not closes)
+    assert events(site) == (["closed"] if closes else [])
+
+
+def test_status_can_be_read_while_others_open_and_close(site: StateDirectory) -> None:
+    site.stage(ONE)
+    done = threading.Event()
+
+    def toggle() -> None:
+        while not done.is_set():
+            site.flag.symlink_to("windows/one")
+            site.flag.unlink()
+
+    toggler = threading.Thread(target=toggle)
+    toggler.start()
+    try:
+        states = [site.status()["opened_with"] for _ in range(3000)]
+    finally:
+        done.set()
+        toggler.join()
+    assert set(states) == {None, "window"}
+
+
+def test_a_journal_line_that_was_cut_is_passed_over_and_costs_no_other(site: StateDirectory) -> None:
+    site.record("first", "ada", "here")
+    with site.journal_file.open("ab") as stream:
+        stream.write('{"event": "cut", "reason": "café'.encode()[:-1])
+    site.record("last", "ada", "here")
+    assert events(site) == ["first", "last"]
+
+
+@pytest.mark.parametrize("reason", ["line\nbreak", "line\u2028separator", "next\x85line", "form\x0cfeed", "Grüße"])
+def test_any_reason_stands_in_one_journal_line(site: StateDirectory, reason: str) -> None:
+    site.open(Window(id="one", site="shop", start=START, reason=reason), "ada", "here")
+    site.close("ada", "here")
+    assert events(site) == ["opened", "closed"]
+    assert site.journal(2)[0]["reason"] == reason
+
+
+def test_the_journal_gives_its_last_entries(site: StateDirectory) -> None:
+    assert site.journal(5) == []
+    for name in "abc":
+        site.record(name, "ada", "here")
+    assert [entry["event"] for entry in site.journal(2)] == ["b", "c"]
+    assert site.journal_file.read_text().count("\n") == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "cannot be read"),
+        ("{", "cannot be read"),
+        ("[]", "cannot be read"),
+        ("7", "cannot be read"),
+        ("{}", "cannot be read"),
+        ('{"schema": 2, "id": "one"}', "has schema 2; this version reads schema 1"),
+        ('{"schema": 1, "id": "one"}', "cannot be read"),
+        ('{"schema": 1, "id": "one", "site": "shop", "start": "x", "colour": "red"}', "cannot be read"),
+        ('{"schema": 1, "id": "one", "site": "shop", "start": "x", "end": "tomorrow"}', "cannot be read"),
+        ('{"schema": 1, "id": "one", "site": "shop", "start": "x", "end": 5}', "cannot be read"),
+        ("\udcff", "cannot be read"),
+    ],
+)
+def test_a_window_that_cannot_be_read_is_a_problem_and_still_maintenance(
+    site: StateDirectory, text: str, message: str
+) -> None:
+    (site.windows / "one").mkdir()
+    (site.windows / "one" / "window.json").write_bytes(text.encode(errors="surrogateescape"))
+    site.flag.symlink_to("windows/one")
+    status = site.status()
+    assert status["on"] is True
+    assert message in status["problem"]
+    assert site.open(TWO, "ada", "here")
+
+
+def test_a_window_survives_its_file() -> None:
+    window = Window(id="one", site="shop", start=START, end=END, reason="<&>", message="Grüße", expires=True)
+    assert Window.from_json(window.to_json()) == window
+    assert json.loads(window.to_json())["schema"] == 1
+
+
+def test_the_page_is_filled_and_escaped() -> None:
+    window = Window(
+        id="one", site="shop", start=START, end="2026-12-01T02:00:00Z", reason="<b>&", message='"hi" %%end%%'
+    )
+    page = fill_page("%%reason%%|%%message%%|%%start%%|%%end%%|%%end_text%%|%%unknown%%|100%", window)
+    assert page.split("|") == [
+        "&lt;b&gt;&amp;",
+        "&quot;hi&quot; %%end%%",
+        "2026-12-01T01:00:00Z",
+        "2026-12-01T02:00:00Z",
+        "1 December 2026, 02:00 UTC",
+        "",
+        "100%",
+    ]
+
+
+@pytest.mark.parametrize(("end", "mtime"), [("2026-12-01T02:00:00Z", 1_796_090_400), (None, 0)])
+def test_the_page_is_dated_to_the_end_or_the_epoch(site: StateDirectory, end: str | None, mtime: int) -> None:
+    site.open(Window(id="one", site="shop", start=START, end=end), "ada", "here")
+    page = site.windows / "one" / "503.html"
+    assert page.stat().st_mtime == mtime
+    assert (end or "||") in page.read_text()
+
+
+def test_nginx_can_read_and_the_group_can_write_whatever_the_umask(site: StateDirectory) -> None:
+    former = os.umask(0o077)
+    try:
+        site.open(ONE, "ada", "here")
+    finally:
+        os.umask(former)
+    window = site.windows / "one"
+    assert window.stat().st_mode & 0o7777 == 0o2775
+    assert {file.name: file.stat().st_mode & 0o777 for file in window.iterdir()} == {
+        "503.html": 0o664,
+        "window.json": 0o664,
+    }
+    assert site.journal_file.stat().st_mode & 0o777 == 0o664
+
+
+def test_old_windows_are_forgotten_but_never_the_flagged_one(site: StateDirectory) -> None:
+    for number in range(KEPT_WINDOWS + 5):
+        staged = site.stage(Window(id=f"w{number}", site="shop", start=START))
+        os.utime(staged / "window.json", (number, number))
+    site.flag.symlink_to("windows/w0")
+    site.forget_old_windows()
+    left = {entry.name for entry in site.windows.iterdir()}
+    assert left == {"w0", *(f"w{number}" for number in range(5, KEPT_WINDOWS + 5))}
+    assert site.flag.exists()
+
+
+def _open_at_the_same_time(root: str, name: str, barrier: Barrier) -> None:
+    barrier.wait()
+    StateDirectory(root, "shop").open(Window(id=name, site="shop", start=START, reason=name), name, "here")
+
+
+def test_two_who_open_at_once_leave_one_consistent_state(site: StateDirectory) -> None:
+    context = multiprocessing.get_context("fork")
+    barrier = context.Barrier(4)
+    processes = [
+        context.Process(target=_open_at_the_same_time, args=(str(site.path.parent), name, barrier))
+        for name in ("a", "b", "c", "d")
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(30)
+    assert [process.exitcode for process in processes] == [0, 0, 0, 0]
+    journal = site.journal(10)
+    assert sorted(entry["window"] for entry in journal) == ["a", "b", "c", "d"]
+    status = site.status()
+    assert status["on"]
+    assert status["window"]["id"] == journal[-1]["window"]
+    assert sorted(entry.name for entry in site.windows.iterdir()) == ["a", "b", "c", "d"]
+    assert [entry.name for entry in site.path.iterdir() if entry.name.startswith(".")] == []
+
+
+def test_the_directories_are_made_once_whatever_the_umask(tmp_path: Path) -> None:
+    site = StateDirectory(str(tmp_path / "state"), "shop")
+    assert site.missing() == [tmp_path / "state", site.path, site.windows, site.pages]
+    former = os.umask(0o077)
+    try:
+        site.make()
+    finally:
+        os.umask(former)
+    assert site.missing() == []
+    assert site.windows.stat().st_mode & 0o7777 == 0o2775
+    site.path.chmod(0o2770)
+    site.make()
+    assert site.path.stat().st_mode & 0o7777 == 0o2770
+
+
+def test_a_site_that_was_not_set_up_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(StateError, match="is not there: apply the role maintenance_page"):
+        StateDirectory(str(tmp_path), "shop").open(ONE, "ada", "here")
+
+
+def test_a_missing_template_says_what_to_do_and_changes_nothing(site: StateDirectory) -> None:
+    (site.pages / "503.template").unlink()
+    with pytest.raises(StateError, match=r"503\.template cannot be read.*apply the role maintenance_page"):
+        site.open(ONE, "ada", "here")
+    assert not site.flag.is_symlink()
+    assert list(site.windows.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["", ".hidden", "../../etc", "a/b", "a b", "x" * 101])
+def test_a_window_id_that_is_no_name_is_refused(site: StateDirectory, name: str) -> None:
+    with pytest.raises(StateError, match="is no window id"):
+        site.open(Window(id=name, site="shop", start=START), "ada", "here")
+
+
+def test_an_end_that_is_no_instant_is_refused(site: StateDirectory) -> None:
+    with pytest.raises(StateError, match="'tomorrow' is not an ISO 8601 instant"):
+        site.open(Window(id="one", site="shop", start=START, end="tomorrow"), "ada", "here")
+    assert list(site.windows.iterdir()) == []
+
+
+def test_a_full_disk_leaves_the_flag_and_no_half_window(
+    site: StateDirectory, full_disk: Callable[[int], AbstractContextManager[None]]
+) -> None:
+    site.open(ONE, "ada", "here")
+    with full_disk(20), pytest.raises(OSError):
+        site.open(TWO, "ada", "here")
+    assert site.status()["window"]["id"] == "one"
+    assert [entry.name for entry in site.windows.iterdir()] == ["one"]

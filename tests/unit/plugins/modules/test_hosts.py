@@ -1,0 +1,375 @@
+"""The modules that change a web host: told in check mode, done once, nothing to do the second time."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sqlite3
+import sys
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.intermission.django.plugins.module_utils.environment import dump
+from ansible_collections.intermission.django.plugins.module_utils.release import COMPLETE, Releases
+from ansible_collections.intermission.django.plugins.module_utils.state import StateDirectory
+
+RunModule = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def commands(tmp_path: Path) -> dict[str, str]:
+    """A service that runs while a file is there."""
+    running, log = tmp_path / "running", tmp_path / "log"
+    return {
+        "test": f"! grep -q wrong {tmp_path}/site.conf",
+        "start": f"touch {running}; echo start >>{log}",
+        "stop": f"rm {running}; echo stop >>{log}",
+        "reload": f"echo reload >>{log}",
+        "status": f"test -e {running}",
+    }
+
+
+def done(tmp_path: Path) -> list[str]:
+    log = tmp_path / "log"
+    return log.read_text().split() if log.exists() else []
+
+
+@pytest.mark.parametrize(
+    ("running", "state", "changed", "did"),
+    [
+        (False, "started", True, ["start"]),
+        (True, "started", False, []),
+        (True, "stopped", True, ["stop"]),
+        (False, "stopped", False, []),
+        (True, "reloaded", True, ["reload"]),
+        (False, "reloaded", True, ["start"]),
+        (True, "told", False, []),
+        (False, "told", False, []),
+    ],
+)
+def test_service(
+    run_module: RunModule,
+    commands: dict[str, str],
+    tmp_path: Path,
+    running: bool,
+    state: str,
+    changed: bool,
+    did: list[str],
+) -> None:
+    if running:
+        (tmp_path / "running").touch()
+    arguments = {"name": "the app", "commands": commands, "state": state}
+    expected = {"changed": changed, "running": running, "cut_off": 0}
+    assert run_module("app_service", arguments, True) == expected
+    assert done(tmp_path) == []
+    assert run_module("app_service", arguments) == expected
+    assert done(tmp_path) == did
+    if state in ("started", "stopped"):
+        assert run_module("app_service", arguments)["changed"] is False
+
+
+def test_a_service_that_fails(run_module: RunModule, commands: dict[str, str]) -> None:
+    commands["start"] = "echo no such module >&2; false"
+    result = run_module("app_service", {"name": "the app", "commands": commands, "state": "started"})
+    assert "no such module" in result["msg"]
+
+
+def test_who_is_cut_off_when_a_service_is_stopped(
+    run_module: RunModule, commands: dict[str, str], tmp_path: Path, public_path: Path
+) -> None:
+    (tmp_path / "running").touch()
+    path = str(public_path / "app.sock")
+    with socket.socket(socket.AF_UNIX) as app, socket.socket(socket.AF_UNIX) as client:
+        app.bind(path)
+        app.listen()
+        client.connect(path)
+        arguments = {
+            "name": "the app",
+            "commands": commands,
+            "state": "stopped",
+            "drain_socket": path,
+            "drain_seconds": 0,
+        }
+        assert run_module("app_service", arguments)["cut_off"] == 1
+    assert done(tmp_path) == ["stop"]
+
+
+@pytest.fixture
+def nginx(run_module: RunModule, commands: dict[str, str], tmp_path: Path) -> RunModule:
+    def run(content: str, check: bool = False, pages: dict[str, str] | None = None) -> dict[str, Any]:
+        files = {str(tmp_path / "site.conf"): content, str(tmp_path / "old.conf"): ""}
+        arguments = {"files": files, "pending": str(tmp_path / "pending"), "commands": commands}
+        return run_module("nginx_files", {**arguments, "pages": pages or {}}, check)
+
+    return run
+
+
+def test_nginx_files(nginx: RunModule, tmp_path: Path) -> None:
+    conf = tmp_path / "site.conf"
+    (tmp_path / "old.conf").write_text("old\n")
+    told = nginx("new\n", check=True)
+    assert told["changed"] is True
+    assert [(entry["before"], entry["after"]) for entry in told["diff"]] == [("", "new\n"), ("old\n", "")]
+    assert told["diff"][0]["after_header"] == str(conf)
+    assert not conf.exists()
+    assert nginx("new\n") == told
+    assert conf.read_text() == "new\n"
+    assert not (tmp_path / "old.conf").exists()
+    assert nginx("new\n", check=True) == nginx("new\n") == {"changed": False, "diff": []}
+    assert done(tmp_path) == ["start"]
+
+
+def test_nginx_files_that_are_refused(nginx: RunModule, tmp_path: Path) -> None:
+    nginx("new\n")
+    result = nginx("wrong\n")
+    assert "Nginx refuses the new configuration" in result["msg"]
+    assert result["diff"][0]["after"] == "wrong\n"
+    assert (tmp_path / "site.conf").read_text() == "new\n"
+
+
+def test_pages_are_written_without_a_reload(nginx: RunModule, tmp_path: Path) -> None:
+    nginx("new\n")
+    pages = {str(tmp_path / "503.html"): "<p>Back soon</p>"}
+    told = nginx("new\n", check=True, pages=pages)
+    assert (told["changed"], [entry["after"] for entry in told["diff"]]) == (True, ["<p>Back soon</p>"])
+    assert not (tmp_path / "503.html").exists()
+    assert nginx("new\n", pages=pages) == told
+    assert (tmp_path / "503.html").read_text() == "<p>Back soon</p>"
+    assert nginx("new\n", pages=pages) == nginx("new\n", check=True, pages=pages) == {"changed": False, "diff": []}
+    assert done(tmp_path) == ["start"]
+
+
+@pytest.fixture
+def release(run_module: RunModule, tmp_path: Path) -> RunModule:
+    """Run release on a host that has the archive of one release."""
+    (tmp_path / "requirements.txt").touch()
+    with tarfile.open(tmp_path / "r1.tar.gz", "w:gz") as stream:
+        stream.add(tmp_path / "requirements.txt", arcname="requirements.txt")
+    (tmp_path / "srv" / "shared").mkdir(parents=True)
+    (tmp_path / "srv" / "shared" / "environment.e1").touch()
+
+    def run(state: str, check: bool = False, **arguments: Any) -> dict[str, Any]:
+        common = {"root": str(tmp_path / "srv"), "state": state, "id": "r1", "environment": "e1"}
+        archive = (
+            {"archive": str(tmp_path / "r1.tar.gz"), "version": "v1", "origin": "here"} if state == "unpacked" else {}
+        )
+        return run_module("release", {**common, **archive, **arguments}, check)
+
+    return run
+
+
+def test_the_states_of_a_release(release: RunModule, tmp_path: Path) -> None:
+    current = tmp_path / "srv" / "current"
+    assert release("told") == {"changed": False, "known": {}, "current": None, "live": {}, "removed": []}
+    for state in ("unpacked", "prepared", "current", "live"):
+        assert release(state, check=True)["changed"] is True, state
+        assert release(state)["changed"] is True, state
+        assert release(state, check=True)["changed"] is False, state
+        assert release(state)["changed"] is False, state
+    told = release("told")
+    assert (told["known"]["version"], told["known"]["prepared"], told["current"]) == ("v1", "e1", "r1")
+    assert (told["live"]["release"], told["live"]["environment"]) == ("r1", "e1")
+    assert (current / "requirements.txt").exists()
+
+
+def test_a_release_is_installed(release: RunModule, tmp_path: Path) -> None:
+    python = {"python": sys.executable}
+    assert release("installed", check=True, **python)["changed"] is True
+    release("unpacked")
+    assert release("installed", check=True, **python)["changed"] is True
+    releases = Releases(str(tmp_path / "srv"))
+    key = releases.virtualenv_key("r1", "requirements.txt", sys.executable, [])
+    (tmp_path / "srv" / "venvs" / key).mkdir(parents=True)
+    (tmp_path / "srv" / "venvs" / key / COMPLETE).touch()
+    assert release("installed", **python)["changed"] is True
+    assert release("installed", check=True, **python)["changed"] is False
+    assert release("installed", **python)["changed"] is False
+    assert release("installed", check=True, extra_packages=["gunicorn"], **python)["changed"] is True
+
+
+def test_releases_are_pruned(release: RunModule, tmp_path: Path) -> None:
+    for number in range(1, 4):
+        release("unpacked", id=f"r{number}")
+    assert release("pruned", check=True, keep=1)["changed"] is True
+    assert len(list((tmp_path / "srv" / "releases").iterdir())) == 3
+    done = release("pruned", keep=1)
+    assert (done["changed"], done["removed"]) == (True, ["r2", "r1"])
+    assert release("pruned", keep=1) == {**done, "changed": False, "removed": []}
+    assert release("pruned", check=True, keep=1)["changed"] is False
+
+
+@pytest.mark.parametrize(
+    ("state", "arguments", "message"),
+    [
+        ("current", {}, "there is no release r1"),
+        ("unpacked", {"archive": "/nonexistent"}, "No such file"),
+        ("installed", {"python": "/nonexistent"}, "No such file"),
+    ],
+)
+def test_a_release_that_is_not_there(release: RunModule, state: str, arguments: dict[str, str], message: str) -> None:
+    assert message in release(state, **arguments)["msg"]
+
+
+@pytest.mark.parametrize("state", ["unpacked", "installed", "prepared", "current", "live"])
+def test_a_release_needs_its_id(run_module: RunModule, tmp_path: Path, state: str) -> None:
+    assert "missing: id" in run_module("release", {"root": str(tmp_path), "state": state})["msg"]
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> dict[str, str]:
+    """A directory with a manage.py that tells what it is given, and one migration's worth of Django."""
+    directory = tmp_path / "project"
+    (directory / "tea" / "migrations").mkdir(parents=True)
+    for package in ("tea", "tea/migrations"):
+        (directory / package / "__init__.py").touch()
+    (directory / "tea" / "migrations" / "0001_initial.py").write_text(
+        "from django.db import migrations\n"
+        "class Migration(migrations.Migration):\n"
+        "    operations = [migrations.RunSQL('CREATE TABLE tea (id)', 'DROP TABLE tea')]\n"
+    )
+    (directory / "manage.py").write_text(
+        "import os, sys\n"
+        "from django.conf import settings\n"
+        "if sys.argv[1] == 'tell':\n"
+        "    sys.exit(print(sys.argv[2:], os.environ['SHOP'], os.getcwd()))\n"
+        "settings.configure(INSTALLED_APPS=['tea'], DATABASES={'default': "
+        "{'ENGINE': 'django.db.backends.sqlite3', 'NAME': os.environ['SHOP']}})\n"
+        "from django.core.management import execute_from_command_line\n"
+        "execute_from_command_line(sys.argv)\n"
+    )
+    (tmp_path / "environment").write_text(dump({"SHOP": tmp_path / "$shop.sqlite3"}))
+    return {"python": sys.executable, "project": str(directory), "environment_file": str(tmp_path / "environment")}
+
+
+def test_manage(run_module: RunModule, project: dict[str, str], tmp_path: Path) -> None:
+    arguments = {**project, "command": ["tell", "--noinput", "a b"]}
+    assert run_module("manage", arguments, True) == {"changed": True, "stdout": ""}
+    said = f"['--noinput', 'a b'] {tmp_path}/$shop.sqlite3 {project['project']}\n"
+    assert run_module("manage", arguments) == {"changed": True, "stdout": said}
+
+
+def test_manage_that_fails(run_module: RunModule, project: dict[str, str]) -> None:
+    said = run_module("manage", {**project, "command": ["nothing", "--at", "all"]})["msg"]
+    assert said.startswith("manage.py nothing --at all ended with 1:\n")
+    assert "Unknown command: 'nothing'" in said
+
+
+def test_database_migrate(run_module: RunModule, project: dict[str, str], tmp_path: Path) -> None:
+    database = tmp_path / "$shop.sqlite3"
+    request = {**project, "state": "migrated", "backup_directory": str(tmp_path / "backups")}
+    planned = run_module("database_migrate", project)
+    assert planned["changed"] is False
+    assert [entry["name"] for entry in planned["pending"]] == ["0001_initial"]
+    told = run_module("database_migrate", request, True)
+    assert told["changed"] is True
+    assert not (tmp_path / "backups").exists()
+    done = run_module("database_migrate", request)
+    assert (done["changed"], done["applied"], done["failure"]) == (True, ["tea.0001_initial"], "")
+    with sqlite3.connect(database) as connection:
+        assert connection.execute("SELECT * FROM tea").fetchall() == []
+    assert run_module("database_migrate", request, True)["changed"] is False
+    assert run_module("database_migrate", request)["changed"] is False
+
+
+def test_database_migrate_without_a_project(run_module: RunModule, tmp_path: Path) -> None:
+    arguments = {"python": sys.executable, "project": str(tmp_path)}
+    assert "manage.py" in run_module("database_migrate", arguments)["msg"]
+    assert "No such file" in run_module("database_migrate", {**arguments, "python": "/nonexistent"})["msg"]
+
+
+@pytest.fixture
+def deploy(run_module: RunModule, site: StateDirectory) -> RunModule:
+    def run(state: str, check: bool = False, user: str = "ada", **arguments: Any) -> dict[str, Any]:
+        holder = {"user": user, "host": "laptop", "pid": 1, "started": "1"}
+        common = {"state_root": str(site.path.parent), "site": "shop", "state": state, "holder": holder}
+        return run_module("deploy_record", {**common, **arguments}, check)
+
+    return run
+
+
+def test_deploy_record(deploy: RunModule, site: StateDirectory) -> None:
+    for check in (True, False):
+        assert deploy("begun", check, release="r1").get("failed", False) is False
+        assert deploy("phase", check, phase="migrate").get("failed", False) is False
+        held = deploy("told", check)["held_by"]
+        assert (held or {}).get("phase") == (None if check else "migrate")
+        assert deploy("ended", check, outcome="done")["held_by"] is None
+    assert [entry["event"] for entry in site.journal(5)] == ["deploy begun", "deploy phase", "deploy ended"]
+
+
+def test_the_deploy_lock_says_who_has_it(deploy: RunModule) -> None:
+    deploy("begun", release="r1")
+    refused = deploy("begun", user="bob", release="r2")
+    assert refused["msg"].startswith("ada on laptop is deploying shop since ")
+    assert "(phase prepare, process 1)" in refused["msg"]
+    assert "-e django_release_take_over=true" in refused["msg"]
+    assert refused["held_by"]["release"] == "r1"
+    assert deploy("begun", user="bob", release="r2", take_over=True)["held_by"]["holder"]["user"] == "bob"
+
+
+def test_a_damaged_deploy_lock_says_so(deploy: RunModule, site: StateDirectory) -> None:
+    (site.path / "deploy.json").write_text("{")
+    assert deploy("begun")["msg"].startswith("somebody on an unknown controller is deploying shop")
+
+
+def test_source_archive(run_module: RunModule, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    (source / "src").mkdir(parents=True)
+    (source / "src" / "manage.py").touch()
+    (source / "requirements.txt").touch()
+    arguments = {"source": str(source), "version": "v1", "cache": str(tmp_path / "cache"), "project": "./src/"}
+    first, again = run_module("source_archive", arguments), run_module("source_archive", {**arguments, "version": "v2"})
+    assert first == again
+    assert Path(first["path"]).name == f"{first['id']}.tar.gz"
+    assert first["origin"] == str(source)
+    for missing, message in [
+        ({"project": "."}, "django_release_project: .* has no manage.py. Name the directory"),
+        ({"requirements": "requirements/all.txt"}, "django_release_requirements: .* has no requirements/all.txt"),
+        ({"source": "/nonexistent"}, "django_release_source: there is no directory or archive /nonexistent"),
+    ]:
+        result = run_module("source_archive", {**arguments, **missing})
+        with pytest.raises(AssertionError, match=message):
+            raise AssertionError(result["msg"])
+
+
+def test_preflight_of_a_host_that_is_right(run_module: RunModule, public_path: Path, other_user: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        port = unused.getsockname()[1]
+    arguments = {
+        "listen": [f"127.0.0.1:{port}"],
+        "readable": [str(public_path)],
+        "worker_user": other_user,
+        "socket": "/run/shop/app.sock",
+    }
+    assert (
+        run_module("host_preflight", arguments) == run_module("host_preflight", arguments, True) == {"changed": False}
+    )
+
+
+def test_preflight_names_all_that_is_wrong_and_what_to_set(
+    run_module: RunModule, public_path: Path, other_user: str
+) -> None:
+    (public_path / "closed").mkdir(mode=0o700 if os.getuid() == 0 else 0)
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        listen = f"127.0.0.1:{holder.getsockname()[1]}"
+        arguments = {
+            "listen": [listen, "http"],
+            "readable": [str(public_path / "closed")],
+            "worker_user": other_user,
+            "socket": f"/run/{'x' * 200}",
+        }
+        lines = run_module("host_preflight", arguments)["msg"].splitlines()
+    assert len(lines) == 4
+    assert lines[0].startswith(f"maintenance_page_listen '{listen}': port ")
+    assert lines[1].startswith("maintenance_page_listen 'http': 'http' has no port, as in 80")
+    assert lines[2].startswith("intermission_state_root: ")
+    assert f"chmod o+x {public_path}/closed" in lines[2]
+    assert lines[3].startswith("django_release_socket: ")
+
+
+def test_preflight_of_a_user_who_is_not_there(run_module: RunModule) -> None:
+    result = run_module("host_preflight", {"readable": ["/"], "worker_user": "no-such-user"})
+    assert result["msg"].startswith("maintenance_page_worker_user 'no-such-user': there is no such user")

@@ -1,0 +1,253 @@
+"""The modules that open, close and prove: told in check mode, done once, nothing to do the second time."""
+
+from __future__ import annotations
+
+import getpass
+import re
+import socket
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.intermission.django.plugins.module_utils.state import StateDirectory
+from ansible_collections.intermission.django.plugins.module_utils.times import parse_instant
+
+RunModule = Callable[..., dict[str, Any]]
+END = "2999-12-01T02:00:00Z"
+
+
+@pytest.fixture
+def window(run_module: RunModule, site: StateDirectory) -> RunModule:
+    """Run maintenance_window on the site."""
+
+    def run(check: bool = False, **arguments: Any) -> dict[str, Any]:
+        common = {"state_root": str(site.path.parent), "site": "shop", "by": "ada", "from": "laptop"}
+        if arguments.get("state") == "open":
+            common.update(id="one", start="2026-12-01T01:00:00Z")
+        return run_module("maintenance_window", {**common, **arguments}, check)
+
+    return run
+
+
+def test_open_in_check_mode_for_real_and_again(window: RunModule, site: StateDirectory) -> None:
+    request = {"state": "open", "end": END, "reason": "A disk is changed", "message": "Soon back"}
+    told = window(check=True, **request)
+    assert (told["changed"], told["status"]["on"]) == (True, False)
+    assert not site.flag.exists()
+    done = window(**request)
+    assert (done["changed"], done["status"]["on"]) == (True, True)
+    assert done["status"]["window"] == {
+        "id": "one",
+        "site": "shop",
+        "start": "2026-12-01T01:00:00Z",
+        "end": END,
+        "reason": "A disk is changed",
+        "message": "Soon back",
+        "opened_by": "ada",
+        "layer": "nginx",
+        "expires": False,
+        "bypass_digest": None,
+    }
+    assert site.journal(1)[0]["from"] == "laptop"
+    assert window(check=True, **request)["changed"] is False
+    assert window(**request)["changed"] is False
+    assert window(check=True, **{**request, "reason": "Another"})["changed"] is True
+
+
+def test_an_empty_end_is_no_end(window: RunModule) -> None:
+    assert window(state="open", end="")["status"]["until"] is None
+    assert window(state="open")["changed"] is False
+
+
+def test_close_in_check_mode_for_real_and_again(window: RunModule, site: StateDirectory) -> None:
+    window(state="open")
+    assert window(check=True, state="closed")["changed"] is True
+    assert site.flag.exists()
+    done = window(state="closed")
+    assert (done["changed"], done["status"]["on"]) == (True, False)
+    assert window(state="closed")["changed"] is False
+    assert window(check=True, state="closed")["changed"] is False
+
+
+@pytest.mark.parametrize(
+    ("flag", "window_id", "changed"),
+    [
+        ("one", "one", True),
+        ("one", "two", False),
+        ("gone", "gone", True),
+        ("gone", None, True),
+        ("damaged", "damaged", True),
+        ("damaged", "two", False),
+        ("by hand", "one", False),
+        ("by hand", None, True),
+    ],
+)
+def test_close_only_one_window(
+    window: RunModule, site: StateDirectory, flag: str, window_id: str | None, changed: bool
+) -> None:
+    if flag == "by hand":
+        site.flag.touch()
+    elif flag == "one":
+        window(state="open")
+    else:
+        site.flag.symlink_to(f"windows/{flag}")
+        if flag == "damaged":
+            (site.windows / flag).mkdir()
+            (site.windows / flag / "window.json").write_text("{")
+    request = {"state": "closed", **({"id": window_id} if window_id else {})}
+    assert window(check=True, **request)["changed"] is changed
+    assert window(**request)["changed"] is changed
+    assert (site.flag.is_symlink() or site.flag.exists()) is not changed
+
+
+def test_present_makes_the_state_directory(run_module: RunModule, tmp_path: Path) -> None:
+    arguments = {"state_root": str(tmp_path / "new"), "site": "shop", "state": "present"}
+    assert run_module("maintenance_window", arguments, True)["changed"] is True
+    assert not (tmp_path / "new").exists()
+    assert run_module("maintenance_window", arguments)["changed"] is True
+    assert StateDirectory(str(tmp_path / "new"), "shop").missing() == []
+    assert run_module("maintenance_window", arguments)["changed"] is False
+    assert run_module("maintenance_window", arguments, True)["changed"] is False
+
+
+def test_told_changes_nothing(window: RunModule, site: StateDirectory) -> None:
+    assert window()["changed"] is False
+    site.flag.touch()
+    told = window(state="told")
+    assert (told["changed"], told["status"]["opened_with"]) == (False, "hand")
+    assert site.flag.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            {"state": "open", "end": "tomorrow"},
+            "the window's end cannot be read: 'tomorrow' is not an ISO 8601 instant",
+        ),
+        ({"state": "open", "id": "../../etc"}, "is no window id"),
+        ({"state": "open", "layer": "apache"}, "value of layer must be one of: nginx"),
+    ],
+)
+def test_what_is_refused(window: RunModule, site: StateDirectory, arguments: dict[str, str], message: str) -> None:
+    result = window(**arguments)
+    assert message in result["msg"]
+    assert not site.flag.exists()
+
+
+def test_open_needs_an_id_and_a_start(run_module: RunModule) -> None:
+    result = run_module("maintenance_window", {"site": "shop", "state": "open"})
+    assert result["msg"] == "state is open but all of the following are missing: id, start"
+
+
+def test_a_host_without_a_state_directory_says_what_to_do(window: RunModule, site: StateDirectory) -> None:
+    (site.pages / "503.template").unlink()
+    assert "apply the role maintenance_page" in window(state="open")["msg"]
+
+
+def test_request(run_module: RunModule) -> None:
+    result = run_module("maintenance_request", {"duration": "1h30m", "until": "", "name": "deploy-r1"})
+    assert result["changed"] is False
+    length = parse_instant(result["end"]) - parse_instant(result["start"])
+    assert length == timedelta(hours=1, minutes=30)
+    assert abs(parse_instant(result["start"]) - datetime.now().astimezone()) < timedelta(minutes=1)
+    assert re.fullmatch(r"deploy-r1-\d{8}T\d{6}", result["id"])
+    assert (result["by"], result["from"]) == (getpass.getuser(), socket.gethostname())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "end"), [({}, None), ({"until": "2999-12-01T03:00+01:00"}, "2999-12-01T02:00:00Z")]
+)
+def test_request_until(run_module: RunModule, arguments: dict[str, str], end: str | None) -> None:
+    result = run_module("maintenance_request", arguments, True)
+    assert (result["end"], result["id"].startswith("window-")) == (end, True)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"duration": "soon"},
+        {"duration": "-5m"},
+        {"duration": "99999999d"},
+        {"until": "2020-01-01T00:00Z"},
+        {"until": "2999-01-01T00:00"},
+        {"duration": "5m", "until": "2999-01-01T00:00Z"},
+    ],
+)
+def test_request_says_what_to_set(run_module: RunModule, arguments: dict[str, str]) -> None:
+    said = run_module("maintenance_request", arguments)["msg"]
+    assert "Set maintenance_window_for to a duration, for instance 30m" in said
+    assert "maintenance_window_until" in said
+
+
+@pytest.fixture
+def proof(run_module: RunModule) -> RunModule:
+    def run(url: str, expected: str, check: bool = False) -> dict[str, Any]:
+        arguments = {"url": url, "host": "shop.example", "expected": expected, "seconds": 0}
+        return run_module("maintenance_proof", arguments, check)
+
+    return run
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_proof(proof: RunModule, serve: Any, http: Any, closed_answer: bytes, check: bool) -> None:
+    closed, opened = serve(closed_answer), serve(http(200, b"shop"))
+    assert proof(closed.url, "closed", check) == {"changed": False, "seen": "closed"}
+    assert proof(opened.url, "open", check) == {"changed": False, "seen": "open"}
+    assert proof(closed.url, "any", check) == {"changed": False, "seen": "closed"}
+    assert [request.split()[0] for request in closed.requests] == ["GET", "POST", "GET"]
+
+
+def test_proof_that_fails_names_each_method(proof: RunModule, serve: Any, http: Any) -> None:
+    server = serve(http(200, b"shop"))
+    result = proof(server.url, "closed")
+    assert result["seen"] == "unproven"
+    assert result["msg"] == (
+        f"not proven to be closed: GET {server.url}: answered 200, not 503; POST {server.url}: answered 200, not 503"
+    )
+
+
+@pytest.fixture
+def smoke(run_module: RunModule, public_path: Path) -> RunModule:
+    def run(*checks: dict[str, Any], check: bool = False, seconds: float = 0) -> dict[str, Any]:
+        arguments = {"socket": str(public_path / "app.sock"), "host": "shop.example", "checks": list(checks)}
+        return run_module("app_smoke_test", {**arguments, "seconds": seconds}, check)
+
+    return run
+
+
+def test_smoke_test(smoke: RunModule, serve: Any, http: Any, public_path: Path) -> None:
+    server = serve(http(200, b"all is ok"), http(302), http(404, b"no"), unix_socket=public_path / "app.sock")
+    result = smoke(
+        {"path": "/health?deep=1", "contains": "ok"}, {"path": "/login", "status": 302}, {"path": "/x", "status": 404}
+    )
+    assert result == {"changed": False}
+    assert [request.split()[1] for request in server.requests] == ["/health?deep=1", "/login", "/x"]
+    assert "Host: shop.example" in server.requests[0].splitlines()
+
+
+@pytest.mark.parametrize(
+    ("check", "fault"),
+    [
+        ({"path": "/"}, "/: 500, expected 200"),
+        ({"path": "/", "status": 500, "contains": "fine"}, "/: the answer does not contain 'fine'"),
+        ({"path": "/ü"}, "/ü: UnicodeEncodeError"),
+    ],
+)
+def test_smoke_test_that_fails(
+    smoke: RunModule, serve: Any, http: Any, public_path: Path, check: dict[str, Any], fault: str
+) -> None:
+    serve(http(500, b"oops"), unix_socket=public_path / "app.sock")
+    assert smoke(check)["msg"].startswith(f"the app fails its smoke test: {fault}")
+
+
+def test_smoke_test_without_an_app(smoke: RunModule) -> None:
+    assert "FileNotFoundError" in smoke({"path": "/"})["msg"]
+
+
+def test_smoke_test_waits_for_the_app(smoke: RunModule, serve: Any, http: Any, public_path: Path) -> None:
+    server = serve(http(500), http(200, b"ok"), unix_socket=public_path / "app.sock")
+    assert smoke({"path": "/"}, seconds=30) == {"changed": False}
+    assert len(server.requests) == 2

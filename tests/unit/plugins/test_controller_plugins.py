@@ -1,0 +1,116 @@
+"""The plugins that run on the controller, in a real run of Ansible: callback and actions."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+
+from ansible_collections.intermission.django.plugins.module_utils.controller import identity
+from ansible_collections.intermission.django.plugins.module_utils.deploy import DeployRecord
+from ansible_collections.intermission.django.plugins.module_utils.state import StateDirectory
+
+Playbook = Callable[..., subprocess.CompletedProcess[str]]
+
+REPORT = """
+- name: Status
+  hosts: localhost
+  connection: local
+  gather_facts: false
+  vars:
+    document: {hosts: [{host: web1, text: "line one\\nline two"}]}
+    json: "{{ maintenance_window_format | default('') == 'json' }}"
+  tasks:
+    - name: Something before
+      ansible.builtin.debug:
+        msg: not for the document
+      changed_when: true
+
+    - name: Report
+      intermission.django.report:
+        text: "{{ document | to_json(indent=2) if json else 'web1  open\\nweb2  open' }}"
+      register: reported
+
+    - name: Nothing changed by it
+      ansible.builtin.assert:
+        that: reported is not changed
+
+    - name: A failure
+      ansible.builtin.fail:
+        msg: this failed
+      when: with_failure is defined
+"""
+
+
+def test_with_json_only_the_document_is_printed_and_failures_go_to_standard_error(ansible_playbook: Playbook) -> None:
+    ran = ansible_playbook(REPORT, "-e", "maintenance_window_format=json", "-e", "with_failure=1")
+    assert ran.returncode == 2, ran.stderr
+    assert json.loads(ran.stdout) == {"hosts": [{"host": "web1", "text": "line one\nline two"}]}
+    assert "this failed" in ran.stderr
+
+
+def test_without_json_the_output_is_ansibles_own(ansible_playbook: Playbook) -> None:
+    ran = ansible_playbook(REPORT, "--check")
+    assert ran.returncode == 0, ran.stderr
+    lines = ran.stdout.splitlines()
+    start = lines.index("web1  open")
+    assert lines[start + 1] == "web2  open"
+    assert any(line.startswith("TASK [Something before] ***") for line in lines)
+    assert any(line.startswith("PLAY RECAP ***") for line in lines)
+
+
+DEPLOY = """
+- name: Deploy
+  hosts: localhost
+  connection: local
+  gather_facts: false
+  tasks:
+    - name: Take the deploy lock
+      intermission.django.deploy_record:
+        state_root: "{{ root }}"
+        site: shop
+        state: begun
+        release: r2
+
+    - name: Note the phase
+      intermission.django.deploy_record:
+        state_root: "{{ root }}"
+        site: shop
+        state: phase
+        phase: migrate
+
+    - name: Give it back
+      intermission.django.deploy_record:
+        state_root: "{{ root }}"
+        site: shop
+        state: ended
+        outcome: done
+"""
+
+
+def test_the_lock_of_a_run_that_died_here_is_taken_over(ansible_playbook: Playbook, site: StateDirectory) -> None:
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as process:
+        holder = identity(process.pid)
+        DeployRecord(site).begin(holder, "r1", take_over=False)
+    ran = ansible_playbook(DEPLOY, "-e", f"root={site.path.parent}")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert [entry["event"] for entry in site.journal(5)] == [
+        "deploy begun",
+        "deploy taken over",
+        "deploy begun",
+        "deploy phase",
+        "deploy ended",
+    ]
+    assert not DeployRecord(site).path.exists()
+
+
+def test_the_lock_of_another_run_is_respected(ansible_playbook: Playbook, site: StateDirectory) -> None:
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as process:
+        holder = identity(process.pid)
+        DeployRecord(site).begin(holder, "r1", take_over=False)
+        ran = ansible_playbook(DEPLOY, "-e", f"root={site.path.parent}")
+    assert ran.returncode == 2
+    assert "is deploying shop since" in ran.stdout
+    held = DeployRecord(site).read()
+    assert held is not None
+    assert held["holder"] == holder

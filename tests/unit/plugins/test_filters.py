@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible.errors import AnsibleFilterError
+from ansible_collections.intermission.django.plugins.filter import environment_file, table
+
+TABLE = table.FilterModule().filters()["table"]
+ENVIRONMENT_FILE = environment_file.FilterModule().filters()["environment_file"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "text"),
+    [
+        ([], ""),
+        ([{"host": "web1"}], "HOST\nweb1"),
+        (
+            [{"host": "web1", "state": "open"}, {"host": "a", "state": "closed"}],
+            "HOST  STATE\nweb1  open\na     closed",
+        ),
+        ([{"host": "web1", "until": None}, {"host": "", "until": "now"}], "HOST  UNTIL\nweb1  -\n-     now"),
+        ([{"visitors get": 0, "ok": False}], "VISITORS GET  OK\n0             False"),
+        ([{"a": "1", "b": "2"}, {"b": "4", "a": "3"}], "A  B\n1  2\n3  4"),
+    ],
+)
+def test_table(rows: list[dict[str, Any]], text: str) -> None:
+    assert TABLE(rows) == text
+
+
+def test_environment_file() -> None:
+    assert ENVIRONMENT_FILE({"SHOP_B": "a $b", "SHOP_A": 1}) == 'SHOP_A="1"\nSHOP_B="a \\$b"\n'
+    assert ENVIRONMENT_FILE({}) == ""
+
+
+@pytest.mark.parametrize("variables", [{"A B": "1"}, {"A": "two\nlines"}, {1: "x"}, ["A=1"], "A=1", None])
+def test_an_environment_that_is_none_says_what_to_set(variables: Any) -> None:
+    with pytest.raises(AnsibleFilterError, match="django_release_environment: .*Give names and values"):
+        ENVIRONMENT_FILE(variables)
