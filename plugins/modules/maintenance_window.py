@@ -86,6 +86,11 @@ status:
   description: What the flag says now (in check mode, what it said before).
   returned: always
   type: dict
+journal:
+  description: The last entries of the journal, oldest first.
+  returned: always
+  type: list
+  elements: dict
 """
 
 from typing import Any
@@ -96,6 +101,8 @@ from ansible_collections.intermission.django.plugins.module_utils.state import (
     StateError,
     Window,
 )
+
+SHOWN_ENTRIES = 5
 
 
 def wanted_window(params: dict[str, Any]) -> Window:
@@ -153,7 +160,7 @@ def main() -> None:
                 changed = directory.open(wanted_window(params), params["by"], params["from"])
             else:
                 changed = directory.close(params["by"], params["from"], only=params["id"])
-        module.exit_json(changed=changed, status=directory.status())
+        module.exit_json(changed=changed, status=directory.status(), journal=directory.journal(SHOWN_ENTRIES))
     except (StateError, OSError) as error:
         module.fail_json(msg=str(error))
 

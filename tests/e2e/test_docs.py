@@ -25,8 +25,9 @@ def commands(page: Path) -> list[str]:
     return [line for line in lines if line and line not in MADE_BY_OTHER_TESTS]
 
 
-def all_commands() -> list[tuple[str, str]]:
-    return [(page.name, command) for page in PAGES for command in commands(page)]
+def all_commands() -> list[str]:
+    """Every command once, in the order of the pages."""
+    return list(dict.fromkeys(command for page in PAGES for command in commands(page)))
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -44,8 +45,8 @@ def test_the_pages_have_commands() -> None:
     assert len(all_commands()) > 15
 
 
-@pytest.mark.parametrize(("page", "command"), all_commands())
-def test_command_works(shop: Shop, page: str, command: str) -> None:
+@pytest.mark.parametrize("command", all_commands())
+def test_command_works(shop: Shop, command: str) -> None:
     run = subprocess.run(
         on_the_demo(shop, command),
         shell=True,
@@ -76,3 +77,9 @@ def test_the_inventory_has_all_that_the_roles_require_and_nothing_unknown(page: 
     given_by_the_playbooks = {"django_migrate_python", "django_migrate_project", "django_migrate_environment_file"}
     required = {name for name, option in options.items() if option.get("required")} - given_by_the_playbooks
     assert required <= set(site["vars"])
+
+
+def test_the_example_inventory_is_the_one_that_the_page_explains() -> None:
+    page = (CHECKOUT / "docs/first-deploy.md").read_text(encoding="utf-8")
+    example = (CHECKOUT / "inventory/example/hosts.yml").read_text(encoding="utf-8")
+    assert re.findall(r"```yaml\n(shop:.*?)```", page, re.DOTALL)[0] in example

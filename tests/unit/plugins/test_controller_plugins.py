@@ -47,6 +47,7 @@ def test_with_json_only_the_document_is_printed_and_failures_go_to_standard_erro
     assert ran.returncode == 2, ran.stderr
     assert json.loads(ran.stdout) == {"hosts": [{"host": "web1", "text": "line one\nline two"}]}
     assert "this failed" in ran.stderr
+    assert "not for the document" not in ran.stderr
 
 
 def test_without_json_the_output_is_ansibles_own(ansible_playbook: Playbook) -> None:
