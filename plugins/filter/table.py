@@ -41,7 +41,9 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
         return ""
     titles = list(rows[0])
     cells = [[title.upper() for title in titles]]
-    cells += [["-" if row[title] in (None, "") else str(row[title]) for title in titles] for row in rows]
+    cells += [
+        ["-" if row[title] in (None, "") else " ".join(str(row[title]).split()) for title in titles] for row in rows
+    ]
     widths = [max(len(line[column]) for line in cells) for column in range(len(titles))]
     lines = ("  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in cells)
     return "\n".join(lines)

@@ -13,7 +13,7 @@ from datetime import datetime, timezone
 from typing import Any, Optional
 
 from ansible_collections.intermission.django.plugins.module_utils.files import sync_directory, write_file
-from ansible_collections.intermission.django.plugins.module_utils.state import StateDirectory
+from ansible_collections.intermission.django.plugins.module_utils.state import StateDirectory, StateError
 
 IDENTITY = ("user", "host", "pid", "started")
 
@@ -58,17 +58,24 @@ class DeployRecord:
         self._record("deploy begun", holder, release=release)
         return None
 
+    def held(self, holder: dict[str, Any]) -> bool:
+        """Tell whether the lock is this holder's."""
+        content = self.read()
+        return content is not None and same_holder(content["holder"], holder)
+
     def enter(self, phase: str, holder: dict[str, Any]) -> None:
-        """Note that the deploy goes into a phase."""
-        content = self.read() or {"holder": holder, "since": _now()}
+        """Note that the deploy goes into a phase. Raises StateError where the lock is no longer this holder's."""
+        content = self.read()
+        if content is None or not same_holder(content["holder"], holder):
+            raise StateError(f"the deploy lock {self.path} is no longer ours: somebody has taken this deploy over")
         write_file(self.path, json.dumps({**content, "phase": phase}).encode(), 0o664)
         self._record("deploy phase", holder, phase=phase, release=content.get("release"))
 
     def end(self, outcome: str, holder: dict[str, Any]) -> bool:
         """Give the lock back, if it is this holder's; gives whether it was."""
-        content = self.read()
-        if content is None or not same_holder(content["holder"], holder):
+        if not self.held(holder):
             return False
+        content = self.read() or {}
         self.path.unlink()
         sync_directory(self.path.parent)
         self._record("deploy ended", holder, outcome=outcome, release=content.get("release"))

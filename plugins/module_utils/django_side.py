@@ -119,10 +119,10 @@ def back_up(database: str, directory: str) -> str:
 
 
 def forget_backups(database: str, directory: str, keep: int) -> None:
-    """Remove all but the newest backups of a database, and nothing that is no backup."""
+    """Remove all but the newest backups of a database, at least one, and nothing that is no backup."""
     backup = re.compile(re.escape(os.path.basename(database)) + r"\.\d{8}T\d{6}\.\d{6}Z")
     copies = sorted(name for name in os.listdir(directory) if backup.fullmatch(name))
-    for name in copies[:-keep]:
+    for name in copies[: -max(keep, 1)]:
         os.unlink(os.path.join(directory, name))
 
 

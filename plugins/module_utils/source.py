@@ -61,6 +61,7 @@ def fetch(source: str, version: str, cache: Path, exclude: Sequence[str] = ()) -
 
     ``version`` is a git branch, tag or commit; a directory or an archive is taken as it is.
     """
+    source = str(Path(source).expanduser()) if source.startswith("~") else source
     cache.mkdir(parents=True, exist_ok=True)
     kind = kind_of(source)
     patterns = (*ALWAYS_EXCLUDED, *exclude)

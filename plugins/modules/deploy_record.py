@@ -66,6 +66,10 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+ours:
+  description: Whether this run holds the deploy lock.
+  returned: always
+  type: bool
 phase:
   description: The phase that the deploy is in now.
   returned: with O(state=begun) and O(state=phase)
@@ -125,7 +129,7 @@ def main() -> None:
         elif params["state"] == "ended" and not module.check_mode:
             record.end(params["outcome"], holder)
         phase = "prepare" if params["state"] == "begun" else params["phase"]
-        module.exit_json(held_by=record.read(), phase=phase)
+        module.exit_json(held_by=record.read(), ours=record.held(holder), phase=phase)
     except (StateError, OSError) as error:
         module.fail_json(msg=str(error))
 

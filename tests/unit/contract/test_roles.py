@@ -14,9 +14,6 @@ CHECKOUT = Path(__file__).parents[3]
 ROLES = sorted(path for path in (CHECKOUT / "roles").iterdir() if path.is_dir())
 PRODUCT = ("roles", "playbooks")
 
-# One choice so far, so that the specification's check of the value is its use
-ONLY_CHECKED = {"intermission_platform"}
-
 each_role = pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
 
 
@@ -102,15 +99,7 @@ def test_every_input_is_used(role: Path) -> None:
     code = "\n".join(re.sub(r"(?m)^\s*#.*$", "", text) for text in texts)
     for name in options(role):
         uses = re.findall(rf"(?<!\w){name}(?!\w)(?!\s*:)", code)
-        assert uses or name in ONLY_CHECKED, f"{name} is used nowhere"
-
-
-def test_what_is_only_checked_has_one_choice() -> None:
-    choices = {
-        name: spec.get("choices") for role in ROLES for name, spec in options(role).items() if name in ONLY_CHECKED
-    }
-    assert set(choices) == ONLY_CHECKED
-    assert [name for name, values in choices.items() if len(values or []) != 1] == []
+        assert uses, f"{name} is used nowhere"
 
 
 def names_of(role: Path) -> Iterator[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.intermission.django.plugins.module_utils.controller import identity, is_dead, process_started
 from ansible_collections.intermission.django.plugins.module_utils.deploy import DeployRecord, same_holder
-from ansible_collections.intermission.django.plugins.module_utils.state import StateDirectory
+from ansible_collections.intermission.django.plugins.module_utils.state import StateDirectory, StateError
 
 ADA = {"user": "ada", "host": "laptop", "pid": 11, "started": "100"}
 BOB = {"user": "bob", "host": "desk", "pid": 22, "started": "200"}
@@ -59,6 +59,18 @@ def test_the_lock_is_taken_over_deliberately(site: StateDirectory) -> None:
     assert not record.end("done", ADA)
     taken = next(entry for entry in site.journal(10) if entry["event"] == "deploy taken over")
     assert (taken["by"], taken["former"]["holder"], taken["former"]["release"]) == ("bob", ADA, "r1")
+
+
+def test_a_run_whose_lock_was_taken_over_goes_no_further(site: StateDirectory) -> None:
+    record = DeployRecord(site)
+    record.begin(ADA, "r1", take_over=False)
+    record.begin(BOB, "r2", take_over=True)
+    assert (record.held(ADA), record.held(BOB)) == (False, True)
+    with pytest.raises(StateError, match="no longer ours"):
+        record.enter("migrate", ADA)
+    held = record.read()
+    assert held is not None
+    assert held["phase"] == "prepare"
 
 
 def test_the_same_run_may_begin_again(site: StateDirectory) -> None:
