@@ -72,6 +72,21 @@ def target_nodes(loader: Any, targets: dict[str, str] | None) -> list[tuple[str,
     return [(app, targets.get(app)) for app, name in leaves if targets.get(app) != name]
 
 
+def unknown(alias: str) -> list[str]:
+    """List applied migrations that this release's code does not have, of the apps that it has: a newer one made them."""
+    from django.db import connections
+    from django.db.migrations.loader import MigrationLoader
+
+    loader = MigrationLoader(connections[alias])
+    replaced = {name for migration in loader.disk_migrations.values() for name in migration.replaces}
+    known = {*loader.disk_migrations, *replaced}
+    return [
+        f"{app}.{name}"
+        for app, name in loader.applied_migrations
+        if app in loader.migrated_apps and (app, name) not in known
+    ]
+
+
 def plan(alias: str, targets: dict[str, str] | None) -> dict[str, Any]:
     """Tell which database it is, what is pending on it, and where this release's migrations end."""
     from django.conf import settings
@@ -81,6 +96,7 @@ def plan(alias: str, targets: dict[str, str] | None) -> dict[str, Any]:
         "engine": database["ENGINE"],
         "database": str(database["NAME"]),
         "pending": pending(alias, targets),
+        "unknown": unknown(alias),
         "heads": heads(),
     }
 

@@ -74,6 +74,11 @@ pending:
   returned: always
   type: list
   elements: dict
+unknown:
+  description: Applied migrations that the release does not have, of the apps that it has.
+  returned: always
+  type: list
+  elements: str
 heads:
   description: The last migration of each app in this release.
   returned: always

@@ -43,6 +43,16 @@ def shop(demo: tuple[Shop, subprocess.CompletedProcess[str]]) -> Shop:
 
 
 @pytest.fixture
+def fresh(short_tmp: Path) -> Iterator[Shop]:
+    """Two nodes on which nothing has been deployed yet."""
+    fresh = Shop(short_tmp / "fresh", free_ports(2))
+    subprocess.run([sys.executable, "demo/prepare.py", str(fresh.root)], cwd=CHECKOUT, check=True)
+    yield fresh
+    subprocess.run([sys.executable, "demo/demo.py", "stop"], cwd=CHECKOUT, env=fresh.environment, check=True)
+    shutil.rmtree(fresh.root)
+
+
+@pytest.fixture
 def record(tmp_path: Path) -> Path:
     """Where the load probe writes what visitors saw."""
     return tmp_path / "record"

@@ -239,6 +239,15 @@ def test_a_backup_that_cannot_be_made_stops_before_anything_is_touched(project: 
     assert project.tables() == {}
 
 
+def test_migrations_of_a_newer_release_are_told(project: Project) -> None:
+    project.add("tea", "0002_price", ADD, after="0001_initial")
+    project.migrate()
+    assert project.ask()["unknown"] == []
+    (project.path / "tea/migrations/0002_price.py").unlink()
+    older = project.ask()
+    assert (older["pending"], older["unknown"]) == ([], ["tea.0002_price"])
+
+
 def test_back_to_targets(migrated: Project) -> None:
     migrated.add("tea", "0002_price", ADD, after="0001_initial")
     migrated.add("tea", "0003_stock", ADD_MORE, after="0002_price")
