@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
-from prepare import NODES, prepare
+from prepare import MARK, NODES, prepare
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 ROOT = Path(os.environ.get("INTERMISSION_DEMO_ROOT") or CHECKOUT / ".demo")
@@ -34,6 +34,8 @@ WAIT_SECONDS = 60.0
 def run() -> None:
     """Deploy version 1, fill the shop, deploy version 2 under load, and say what visitors saw."""
     stop()
+    if ROOT.exists() and not (ROOT / MARK).exists() and any(ROOT.iterdir()):
+        sys.exit(f"{ROOT} is not a demo's: name an empty folder in INTERMISSION_DEMO_ROOT")
     shutil.rmtree(ROOT, ignore_errors=True)
     prepare(ROOT)
     say("Version 1 of the shop is deployed to two nodes", ", ".join(URLS.values()))

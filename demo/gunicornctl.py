@@ -19,14 +19,14 @@ POLL_SECONDS = 0.05
 
 
 def running_pid(file: Path) -> int | None:
-    """Give the pid in a file, None where there is no such process; one that only waits to be reaped is none."""
+    """Give the pid in a file, None where no gunicorn has it: gone, waiting to be reaped, or another's."""
     try:
         pid = int(file.read_text())
         os.kill(pid, 0)
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (FileNotFoundError, ValueError, ProcessLookupError):
+        command = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ValueError, ProcessLookupError, PermissionError):
         return None
-    return None if state == "Z" else pid
+    return pid if b"gunicorn" in command else None
 
 
 def wait_until(condition: Callable[[], bool], what: str) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from build import VERSIONS, build
 
 NODES = ("web1", "web2")
+MARK = ".intermission-demo"
 NGINX = """\
 {user}error_log error.log;
 pid nginx.pid;
@@ -35,6 +36,8 @@ http {{
 
 def prepare(root: Path) -> None:
     """Build every version of the shop, and a folder with an Nginx configuration for each node."""
+    root.mkdir(parents=True, exist_ok=True)
+    (root / MARK).touch()
     for version in VERSIONS:
         build(version, root / "sources" / version)
     # Workers of an Nginx that root starts would otherwise run as a user that may not enter this folder.

@@ -30,14 +30,30 @@ def user() -> str:
         return str(os.getuid())
 
 
+def machine() -> str:
+    """Name this boot and this space of process numbers: a pid means nothing in another container or after a reboot."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
+        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
+    except OSError:
+        return ""
+
+
 def identity(pid: int) -> dict[str, Any]:
     """Name the run whose main process has this pid."""
-    return {"user": user(), "host": socket.gethostname(), "pid": pid, "started": process_started(pid)}
+    return {
+        "user": user(),
+        "host": socket.gethostname(),
+        "pid": pid,
+        "started": process_started(pid),
+        "machine": machine(),
+    }
 
 
 def is_dead(holder: dict[str, Any]) -> bool:
-    """Tell whether a holder is known to be gone; one on another controller, or without a start time, never is."""
-    if holder.get("host") != socket.gethostname() or not holder.get("started"):
+    """Tell whether a holder is known to be gone; one of another machine, boot or container never is."""
+    here = (socket.gethostname(), machine())
+    if (holder.get("host"), holder.get("machine")) != here or not all(here) or not holder.get("started"):
         return False
     try:
         os.kill(int(holder["pid"]), 0)

@@ -32,6 +32,7 @@ def write_all(contents: dict[Path, Optional[str]]) -> None:
     """Write or remove each file."""
     for path, content in contents.items():
         if content is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
             write_file(path, content.encode(), 0o644)
         elif path.exists():
             path.unlink()

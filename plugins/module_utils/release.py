@@ -93,12 +93,18 @@ class Releases:
         sync_directory(self.directory)
         return True
 
-    def mark_prepared(self, release: str, environment: str) -> bool:
-        """Note that a release has its virtualenv and static files and passed its checks in this environment."""
+    def freshen(self, release: str) -> None:
+        """Date a release's files to now: collectstatic copies only what is newer than what it copied before."""
+        for file in self.path(release).rglob("*"):
+            if not file.is_symlink():
+                os.utime(file)
+
+    def mark_prepared(self, release: str, preparation: str) -> bool:
+        """Note that a release has its virtualenv and static files and passed its checks, with this preparation."""
         about = self.describe(release)
-        if about.get("prepared") == environment:
+        if about.get("prepared") == preparation:
             return False
-        write_file(self.path(release) / ".release.json", json.dumps({**about, "prepared": environment}).encode())
+        write_file(self.path(release) / ".release.json", json.dumps({**about, "prepared": preparation}).encode())
         return True
 
     def is_current(self, release: str, environment: str) -> bool:

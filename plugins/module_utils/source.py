@@ -62,6 +62,11 @@ def fetch(source: str, version: str, cache: Path, exclude: Sequence[str] = ()) -
     ``version`` is a git branch, tag or commit; a directory or an archive is taken as it is.
     """
     source = str(Path(source).expanduser()) if source.startswith("~") else source
+    if re.match(r"(git\+)?https?://[^/@]*@", source):
+        raise SourceError(
+            "the URL has a user or a password in it, which would stand in logs and process lists: leave it to git's "
+            "credential helper, or use ssh"
+        )
     cache.mkdir(parents=True, exist_ok=True)
     kind = kind_of(source)
     patterns = (*ALWAYS_EXCLUDED, *exclude)

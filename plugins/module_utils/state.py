@@ -62,13 +62,19 @@ class Window:
     expires: bool = False
     bypass_digest: Optional[str] = None
 
+    @property
+    def deploys(self) -> bool:
+        """Tell whether it is a deploy's window, which the deploy closes, and not an operator's."""
+        return self.id.startswith("deploy-")
+
     def same_request(self, other: Window) -> bool:
-        """Tell whether both would show visitors the same and end at the same time."""
-        return (self.end, self.reason, self.message, self.layer) == (
+        """Tell whether both would show visitors the same, end at the same time, and are closed by the same."""
+        return (self.end, self.reason, self.message, self.layer, self.deploys) == (
             other.end,
             other.reason,
             other.message,
             other.layer,
+            other.deploys,
         )
 
     @classmethod

@@ -26,8 +26,8 @@ options:
   state:
     description:
       - V(unpacked) unpacks O(archive) as the release O(id).
-      - V(installed) gives it its virtualenv.
-      - V(prepared) notes that it passed its checks in the environment O(environment).
+      - V(installed) gives it its virtualenv, and dates its files to now, so that C(collectstatic) takes them for new.
+      - V(prepared) notes that it passed its checks, with O(preparation).
       - V(current) points C(current) at it, and C(shared/environment) at O(environment).
       - V(live) notes that it runs and answers.
       - V(pruned) removes all but the newest O(keep) releases, never one that is in use.
@@ -62,6 +62,10 @@ options:
     type: list
     elements: str
     default: []
+  preparation:
+    description: Digest of all that the release was made ready with, for O(state=prepared).
+    type: str
+    default: ""
   environment:
     description: Digest in the name of the environment file C(shared/environment.<digest>).
     type: str
@@ -117,9 +121,11 @@ def apply(releases: Releases, params: dict[str, Any]) -> tuple[bool, list[str]]:
         return releases.unpack(Path(params["archive"]), release, params["version"], params["origin"]), []
     if state == "installed":
         extra = params["extra_packages"]
-        return releases.build_virtualenv(release, params["requirements"], params["python"], extra), []
+        built = releases.build_virtualenv(release, params["requirements"], params["python"], extra)
+        releases.freshen(release)
+        return built, []
     if state == "prepared":
-        return releases.mark_prepared(release, environment), []
+        return releases.mark_prepared(release, params["preparation"]), []
     if state == "current":
         return releases.activate(release, environment), []
     if state == "live":
@@ -140,7 +146,7 @@ def would_change(releases: Releases, params: dict[str, Any]) -> bool:
         return bool(releases.superfluous(params["keep"]))
     changed = {
         "unpacked": not known,
-        "prepared": known.get("prepared") != params["environment"],
+        "prepared": known.get("prepared") != params["preparation"],
         "current": not releases.is_current(*wanted),
         "live": (live.get("release"), live.get("environment")) != wanted,
     }
@@ -161,6 +167,7 @@ def main() -> None:
             "requirements": {"type": "str", "default": "requirements.txt"},
             "python": {"type": "str", "default": "python3"},
             "extra_packages": {"type": "list", "elements": "str", "default": []},
+            "preparation": {"type": "str", "default": ""},
             "environment": {"type": "str", "default": ""},
             "keep": {"type": "int", "default": 5},
         },

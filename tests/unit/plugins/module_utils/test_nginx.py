@@ -88,9 +88,10 @@ def test_a_test_that_hangs_puts_the_files_back(host: Host) -> None:
 
 def test_a_file_that_cannot_be_written_puts_the_others_back(host: Host, tmp_path: Path) -> None:
     host.apply("ok")
+    (tmp_path / "no-directory").touch()
     with pytest.raises(OSError):
         apply(
-            {str(host.conf): "ok 2", str(tmp_path / "none" / "file"): "text"},
+            {str(host.conf): "ok 2", str(tmp_path / "no-directory" / "file"): "text"},
             host.pending,
             host.test,
             Service("Nginx", host.commands, 20),

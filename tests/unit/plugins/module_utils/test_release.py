@@ -61,6 +61,20 @@ def host(tmp_path: Path) -> Host:
     return Host(tmp_path)
 
 
+def test_a_releases_files_are_dated_to_now_and_what_links_lead_to_is_not(tmp_path: Path) -> None:
+    releases = Releases(str(tmp_path))
+    file = releases.path("r1") / "static" / "shop.css"
+    file.parent.mkdir(parents=True)
+    outside = tmp_path / "outside"
+    for path in (file, outside):
+        path.touch()
+        os.utime(path, (0, 0))
+    (releases.path("r1") / ".venv").symlink_to("../../outside")
+    releases.freshen("r1")
+    assert file.stat().st_mtime > 0
+    assert outside.stat().st_mtime == 0
+
+
 def test_unpack(host: Host) -> None:
     assert host.releases.describe("r1") == {}
     assert host.unpack("r1", {"requirements.txt": "", "shop/urls.py": "urls"})

@@ -240,10 +240,9 @@ def test_an_unknown_version(repository: Path, cache: Path, version: str) -> None
 
 
 @pytest.mark.parametrize("secret", ["ada:s3cret@", "s3cret@", "ada:s3@cret@"])
-def test_no_secret_of_a_url_is_told(cache: Path, secret: str) -> None:
-    with pytest.raises(SourceError) as raised:
+def test_a_url_with_a_secret_is_refused_and_the_secret_not_told(cache: Path, secret: str) -> None:
+    with pytest.raises(SourceError, match="credential helper") as raised:
         fetch(f"https://{secret}127.0.0.1:1/shop.git", "v1", cache)
-    assert "https://127.0.0.1:1/shop.git" in str(raised.value)
     assert "s3" not in str(raised.value)
 
 

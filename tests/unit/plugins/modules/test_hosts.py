@@ -152,7 +152,7 @@ def release(run_module: RunModule, tmp_path: Path) -> RunModule:
     (tmp_path / "srv" / "shared" / "environment.e1").touch()
 
     def run(state: str, check: bool = False, **arguments: Any) -> dict[str, Any]:
-        common = {"root": str(tmp_path / "srv"), "state": state, "id": "r1", "environment": "e1"}
+        common = {"root": str(tmp_path / "srv"), "state": state, "id": "r1", "environment": "e1", "preparation": "p1"}
         archive = (
             {"archive": str(tmp_path / "r1.tar.gz"), "version": "v1", "origin": "here"} if state == "unpacked" else {}
         )
@@ -170,7 +170,7 @@ def test_the_states_of_a_release(release: RunModule, tmp_path: Path) -> None:
         assert release(state, check=True)["changed"] is False, state
         assert release(state)["changed"] is False, state
     told = release("told")
-    assert (told["known"]["version"], told["known"]["prepared"], told["current"]) == ("v1", "e1", "r1")
+    assert (told["known"]["version"], told["known"]["prepared"], told["current"]) == ("v1", "p1", "r1")
     assert (told["live"]["release"], told["live"]["environment"]) == ("r1", "e1")
     assert (current / "requirements.txt").exists()
 
