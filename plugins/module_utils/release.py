@@ -25,6 +25,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Optional
 
+from ansible_collections.intermission.django.plugins.module_utils.account import home, run_as
 from ansible_collections.intermission.django.plugins.module_utils.files import (
     replace_symlink,
     sync_directory,
@@ -75,9 +76,9 @@ class Releases:
         """
         if self.describe(release):
             return False
-        self.directory.mkdir(parents=True, exist_ok=True)
         partial = self.directory / f".{release}.partial"
         shutil.rmtree(partial, ignore_errors=True)
+        _make_readable(partial)
         try:
             with tarfile.open(archive) as stream:
                 if hasattr(tarfile, "data_filter"):
@@ -186,16 +187,22 @@ class Releases:
         linked = _link_target(self.path(release) / ".venv") == f"../../venvs/{key}"
         return linked and (self.virtualenvs / key / COMPLETE).exists()
 
-    def build_virtualenv(self, release: str, requirements: str, python: str, extra: Sequence[str]) -> bool:
-        """Give a release its virtualenv, building it unless a whole one is there. Raises ReleaseError."""
+    def build_virtualenv(
+        self, release: str, requirements: str, python: str, extra: Sequence[str], user: Optional[str] = None
+    ) -> bool:
+        """Give a release its virtualenv, building it as ``user`` unless a whole one is there. Raises ReleaseError."""
         key = self.virtualenv_key(release, requirements, python, extra)
         directory = self.virtualenvs / key
         built = not (directory / COMPLETE).exists()
         if built:
             shutil.rmtree(directory, ignore_errors=True)
-            _checked([python, "-m", "venv", str(directory)])
+            _make_readable(directory)
+            account = run_as(user)
+            if account:
+                os.chown(directory, account["user"], account["group"])
+            _checked([python, "-m", "venv", str(directory)], user)
             pip = [str(directory / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-            _checked([*pip, "-r", str(self.path(release) / requirements), *extra])
+            _checked([*pip, "-r", str(self.path(release) / requirements), *extra], user)
             write_file(directory / COMPLETE, b"")
         link = self.path(release) / ".venv"
         target = f"../../venvs/{key}"
@@ -230,8 +237,24 @@ def _remove(directory: Path, mark: str) -> None:
     shutil.rmtree(directory)
 
 
-def _checked(command: Sequence[str]) -> str:
-    result = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+def _make_readable(directory: Path) -> None:
+    """Make a directory, and those above it that are missing, that the app's account can enter whatever the umask is."""
+    for level in reversed([path for path in (directory, *directory.parents) if not path.exists()]):
+        level.mkdir()
+        level.chmod(0o755)
+
+
+def _checked(command: Sequence[str], user: Optional[str] = None) -> str:
+    result: subprocess.CompletedProcess[str] = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+        cwd="/" if user else None,
+        env={**os.environ, **home(user)},
+        **run_as(user),
+    )
     if result.returncode != 0:
         raise ReleaseError(f"`{' '.join(command)}` failed:\n{(result.stdout + result.stderr).strip()[-3000:]}")
     return result.stdout

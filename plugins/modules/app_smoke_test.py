@@ -11,6 +11,7 @@ short_description: Ask the app itself, past Nginx, whether it works
 version_added: 0.1.0
 description:
   - Asks for URLs over the app's unix socket, until each has the expected status or the time is over. Changes nothing.
+  - With O(trial), a release is started on a socket of its own for that, beside the live one, and ended afterwards.
 attributes:
   check_mode:
     support: full
@@ -20,9 +21,31 @@ attributes:
     description: Shows what changes.
 options:
   socket:
-    description: The app's unix socket.
+    description: The app's unix socket. Either this or O(trial) is required.
     type: path
-    required: true
+  trial:
+    description: The release to start. Its server gets the socket as systemd gives it, see sd_listen_fds(3).
+    type: dict
+    suboptions:
+      command:
+        description: The app server's command; a program without a directory is one of O(trial.programs).
+        type: str
+        required: true
+      programs:
+        description: Directory of the release's programs.
+        type: path
+        required: true
+      project:
+        description: Directory to start it in.
+        type: path
+        required: true
+      environment_file:
+        description: The environment file that it runs with.
+        type: path
+        required: true
+      user:
+        description: The account that it runs as; this one where it is not named.
+        type: str
   host:
     description: The C(Host) header.
     type: str
@@ -66,24 +89,59 @@ RETURN = r"""
 {}
 """
 
+import contextlib
 import time
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, Optional
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.intermission.django.plugins.module_utils.account import run_as
+from ansible_collections.intermission.django.plugins.module_utils.migrations import process_environment
 from ansible_collections.intermission.django.plugins.module_utils.proof import (
     POLL_SECONDS,
     ask,
 )
+from ansible_collections.intermission.django.plugins.module_utils.trial import (
+    Server,
+    TrialError,
+    program,
+    serving,
+)
 
 
-def fault(params: dict[str, Any], check: dict[str, Any]) -> str:
+def fault(params: dict[str, Any], socket: str, check: dict[str, Any]) -> str:
     """Say what is wrong with the answer to one check, nothing where it is right."""
-    answer = ask(f"http://app{check['path']}", params["host"], unix_socket=params["socket"])
+    answer = ask(f"http://app{check['path']}", params["host"], unix_socket=socket)
     if answer.status != check["status"]:
         return f"{check['path']}: {answer.error or answer.status}, expected {check['status']}"
     if check["contains"].encode() not in answer.body:
         return f"{check['path']}: the answer does not contain '{check['contains']}'"
     return ""
+
+
+@contextlib.contextmanager
+def on_trial(trial: dict[str, Any]) -> Iterator[Server]:
+    """Start the release for as long as the block lasts."""
+    command = program(trial["command"], trial["programs"])
+    environment = process_environment(trial["environment_file"], trial["user"])
+    with serving(command, trial["project"], environment, run_as(trial["user"])) as server:
+        yield server
+
+
+def ask_all(params: dict[str, Any], socket: str, server: Optional[Server]) -> str:
+    """Ask until all answers are right, which gives nothing, or the time is over, which gives what was wrong last."""
+    deadline = time.monotonic() + params["seconds"]
+    left = params["checks"]
+    while True:
+        if server:
+            server.check()
+        faults = [(check, said) for check in left if (said := fault(params, socket, check))]
+        if not faults:
+            return ""
+        if time.monotonic() >= deadline:
+            return "; ".join(said for _, said in faults)
+        left = [check for check, _ in faults]
+        time.sleep(POLL_SECONDS)
 
 
 def main() -> None:
@@ -93,25 +151,37 @@ def main() -> None:
         "status": {"type": "int", "default": 200},
         "contains": {"type": "str", "default": ""},
     }
+    trial_spec = {
+        "command": {"type": "str", "required": True},
+        "programs": {"type": "path", "required": True},
+        "project": {"type": "path", "required": True},
+        "environment_file": {"type": "path", "required": True},
+        "user": {"type": "str"},
+    }
     module = AnsibleModule(
         argument_spec={
-            "socket": {"type": "path", "required": True},
+            "socket": {"type": "path"},
+            "trial": {"type": "dict", "options": trial_spec},
             "host": {"type": "str", "required": True},
             "checks": {"type": "list", "elements": "dict", "required": True, "options": check_spec},
             "seconds": {"type": "float", "default": 30},
         },
+        required_one_of=[("socket", "trial")],
+        mutually_exclusive=[("socket", "trial")],
         supports_check_mode=True,
     )
-    deadline = time.monotonic() + module.params["seconds"]
-    left = module.params["checks"]
-    while True:
-        faults = [(check, said) for check in left if (said := fault(module.params, check))]
-        if not faults:
-            module.exit_json()
-        if time.monotonic() >= deadline:
-            module.fail_json(msg="the app fails its smoke test: " + "; ".join(said for _, said in faults))
-        left = [check for check, _ in faults]
-        time.sleep(POLL_SECONDS)
+    params = module.params
+    try:
+        if params["trial"]:
+            with on_trial(params["trial"]) as server:
+                wrong = ask_all(params, server.path, server)
+        else:
+            wrong = ask_all(params, params["socket"], None)
+    except (TrialError, OSError, ValueError, KeyError) as error:
+        module.fail_json(msg=str(error))
+    if wrong:
+        module.fail_json(msg=f"the app fails its smoke test: {wrong}")
+    module.exit_json()
 
 
 if __name__ == "__main__":

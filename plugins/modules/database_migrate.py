@@ -52,6 +52,9 @@ options:
     description: How many backups to keep.
     type: int
     default: 5
+  user:
+    description: The account that the site's code runs as; this one where it is not named.
+    type: str
 author:
   - The Intermission developers (@intermission)
 """
@@ -117,6 +120,7 @@ def main() -> None:
             "python": {"type": "path", "required": True},
             "project": {"type": "path", "required": True},
             "environment_file": {"type": "path"},
+            "user": {"type": "str"},
             "state": {"type": "str", "choices": ["planned", "migrated"], "default": "planned"},
             "database": {"type": "str", "default": "default"},
             "targets": {"type": "dict"},
@@ -132,13 +136,14 @@ def main() -> None:
             params["python"],
             params["project"],
             params["environment_file"],
+            params["user"],
             verb="migrate" if migrating else "plan",
             database=params["database"],
             targets=params["targets"],
             backup_directory=params["backup_directory"],
             keep_backups=params["keep_backups"],
         )
-    except (MigrationError, OSError) as error:
+    except (MigrationError, OSError, KeyError) as error:
         module.fail_json(msg=str(error))
     changed = bool(result["applied"]) if migrating else params["state"] == "migrated" and bool(result["pending"])
     module.exit_json(changed=changed, **result)

@@ -35,6 +35,9 @@ options:
   environment_file:
     description: The site's environment file.
     type: path
+  user:
+    description: The account that the site's code runs as; this one where it is not named.
+    type: str
 author:
   - The Intermission developers (@intermission)
 """
@@ -58,6 +61,7 @@ stdout:
 import subprocess
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.intermission.django.plugins.module_utils.account import run_as
 from ansible_collections.intermission.django.plugins.module_utils.migrations import process_environment
 
 
@@ -69,6 +73,7 @@ def main() -> None:
             "project": {"type": "path", "required": True},
             "command": {"type": "list", "elements": "str", "required": True},
             "environment_file": {"type": "path"},
+            "user": {"type": "str"},
         },
         supports_check_mode=True,
     )
@@ -78,12 +83,13 @@ def main() -> None:
     result = subprocess.run(
         [params["python"], "manage.py", *params["command"]],
         cwd=params["project"],
-        env=process_environment(params["environment_file"]),
+        env=process_environment(params["environment_file"], params["user"]),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         errors="replace",
         check=False,
+        **run_as(params["user"]),
     )
     if result.returncode != 0:
         said = (result.stdout + result.stderr).strip()[-4000:]

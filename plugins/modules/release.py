@@ -74,6 +74,9 @@ options:
     description: How many releases to keep.
     type: int
     default: 5
+  user:
+    description: The account that the site's code runs as; this one where it is not named.
+    type: str
 author:
   - The Intermission developers (@intermission)
 """
@@ -121,7 +124,7 @@ def apply(releases: Releases, params: dict[str, Any]) -> tuple[bool, list[str]]:
         return releases.unpack(Path(params["archive"]), release, params["version"], params["origin"]), []
     if state == "installed":
         extra = params["extra_packages"]
-        built = releases.build_virtualenv(release, params["requirements"], params["python"], extra)
+        built = releases.build_virtualenv(release, params["requirements"], params["python"], extra, params["user"])
         releases.freshen(release)
         return built, []
     if state == "prepared":
@@ -167,6 +170,7 @@ def main() -> None:
             "requirements": {"type": "str", "default": "requirements.txt"},
             "python": {"type": "str", "default": "python3"},
             "extra_packages": {"type": "list", "elements": "str", "default": []},
+            "user": {"type": "str"},
             "preparation": {"type": "str", "default": ""},
             "environment": {"type": "str", "default": ""},
             "keep": {"type": "int", "default": 5},
@@ -185,7 +189,7 @@ def main() -> None:
             changed = would_change(releases, params)
         else:
             changed, removed = apply(releases, params)
-    except (ReleaseError, OSError) as error:
+    except (ReleaseError, OSError, KeyError) as error:
         module.fail_json(msg=str(error))
     module.exit_json(
         changed=changed,
