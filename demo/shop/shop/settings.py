@@ -4,6 +4,8 @@
 Variable             Meaning                              Default
 ==================== ==================================== ==============================
 SHOP_SECRET_KEY      Django's secret key                  none: it must be set
+DATABASE_URL         the database, as dj-database-url     none: SHOP_DATABASE
+                     reads it
 SHOP_DATABASE        path of the SQLite database          db.sqlite3 beside manage.py
 SHOP_STATIC_ROOT     where collectstatic writes           collected_static beside manage.py
 SHOP_ALLOWED_HOSTS   host names served, comma separated   localhost,127.0.0.1
@@ -82,6 +84,10 @@ DATABASES = {
         },
     },
 }
+if "DATABASE_URL" in os.environ:
+    import dj_database_url
+
+    DATABASES["default"] = dj_database_url.config()
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 STORAGES = {
