@@ -60,7 +60,9 @@ def main(arguments: list[str], root: str) -> int:
         return _complain(str(error), NOT_ALLOWED)
     except PermissionError as error:
         return _complain(f"{account()} may not touch {error.filename}: {error.strerror}.", NOT_ALLOWED)
-    except (StateError, OSError) as error:
+    except OSError as error:
+        return _complain(f"{error.filename}: {error.strerror}" if error.filename else str(error), FAILED)
+    except StateError as error:
         return _complain(str(error), FAILED)
     return DONE
 
@@ -184,7 +186,7 @@ def _check_allowed(directory: StateDirectory, deed: str) -> None:
             raise RefusedError(
                 f"{refusal} {account()} has become a member since this session began: log out and in again."
             )
-    raise RefusedError(f"{refusal} An administrator makes {account()} one with: adduser {account()} {group}")
+    raise RefusedError(f"{refusal} An administrator adds {account()} with: adduser {account()} {group}")
 
 
 def account() -> str:
@@ -227,8 +229,9 @@ def describe(directory: StateDirectory) -> dict[str, Any]:
     status = directory.status()
     deploy = DeployRecord(directory).read()
     return {
-        **status,
+        "site": directory.site,
         "state": "closed" if status["on"] else "open",
+        **status,
         "nginx_fault": nginx_fault(directory) if status["opened_with"] else None,
         "unfinished_deploy": deploy,
         "journal": directory.journal(SHOWN_ENTRIES),

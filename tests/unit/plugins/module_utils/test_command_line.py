@@ -146,6 +146,7 @@ def test_a_host_without_sites(capsys: pytest.CaptureFixture[str], tmp_path: Path
 def test_the_state_of_all_sites(command: Command, site: StateDirectory) -> None:
     StateDirectory(str(command.root), "blog").make()
     (command.root / ".shop.nginx.pending").touch()
+    (command.root / "lost+found").mkdir()
     site.open(Window(id="one", site="shop", start=START, end="2026-12-01T02:00:00Z"), "ada", "here")
     assert command("status") == 0
     assert [line for line in command.out.splitlines() if not line.startswith(" ")][0] == "blog: OPEN to visitors"
@@ -180,9 +181,12 @@ def test_what_others_wrote_does_not_steer_the_terminal(command: Command, site: S
     assert "  reason  ?[2J?shop: OPEN\n" in command.out
 
 
-def test_a_full_disk_is_one_line(command: Command, site: StateDirectory) -> None:
-    (site.pages / "503.template").unlink()
+def test_a_failure_is_one_line(command: Command, site: StateDirectory) -> None:
+    site.journal_file.mkdir()
     assert command("on", "shop") == 1
+    assert command.err == f"intermission: {site.journal_file}: Is a directory\n"
+    (site.pages / "503.template").unlink()
+    assert command("on", "shop", "--reason", "Another") == 1
     assert command.err.count("\n") == 1
     assert "apply the role maintenance_page" in command.err
 
@@ -190,7 +194,7 @@ def test_a_full_disk_is_one_line(command: Command, site: StateDirectory) -> None
 @pytest.mark.parametrize(
     ("group", "mode", "groups", "members", "said"),
     [
-        (54321, 0o2775, [], [], "An administrator makes bob one with: adduser bob 54321"),
+        (54321, 0o2775, [], [], "An administrator adds bob with: adduser bob 54321"),
         (54321, 0o2775, [], ["bob"], "bob has become a member since this session began: log out and in again."),
         (54321, 0o2775, [54321], ["bob"], "bob is a member, but .*/shop is closed to the group"),
         (54321, 0o2755, [], [], "only root may, on this host"),

@@ -3,6 +3,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from ansible_collections.intermission.django.plugins.module_utils import nginx
+from ansible_collections.intermission.django.plugins.module_utils.files import write_file
 from ansible_collections.intermission.django.plugins.module_utils.nginx import (
     NginxError,
     apply,
@@ -181,4 +183,21 @@ def test_pages_are_not_written_into_another_directory(tmp_path: Path) -> None:
     (tmp_path / "pages").symlink_to("victim")
     with pytest.raises(NotADirectoryError):
         write_pages({str(tmp_path / "pages" / "503.html"): "one"})
+    assert list((tmp_path / "victim").iterdir()) == []
+
+
+def test_pages_are_not_written_into_a_directory_that_takes_their_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "victim").mkdir()
+    (tmp_path / "pages").mkdir()
+
+    def swap_and_write(path: Path, content: bytes, mode: int) -> None:
+        (tmp_path / "pages").rename(tmp_path / "moved")
+        (tmp_path / "pages").symlink_to("victim")
+        write_file(path, content, mode)
+
+    monkeypatch.setattr(nginx, "write_file", swap_and_write)
+    write_pages({str(tmp_path / "pages" / "503.html"): "one"})
+    assert [entry.name for entry in (tmp_path / "moved").iterdir()] == ["503.html"]
     assert list((tmp_path / "victim").iterdir()) == []

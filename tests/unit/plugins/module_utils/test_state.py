@@ -484,13 +484,14 @@ def test_a_tree_is_handed_to_a_group_once(site: StateDirectory) -> None:
     ):
         path.chmod(mode)
     (site.windows / "planted").symlink_to("/etc")
+    (site.windows / "one" / "deep").mkdir(mode=0o700)
     before = picture(site.path)
     assert site.hand_over(group, only_tell=True)
     assert picture(site.path) == before
     assert site.hand_over(group)
     modes = {
         str(path.relative_to(site.path.parent)): path.stat().st_mode & 0o7777
-        for path in (site.path.parent, site.path, site.windows, site.pages, *site.windows.rglob("one/*"))
+        for path in (site.path.parent, site.path, site.windows, site.pages, *site.windows.glob("one/*.*"))
     }
     assert modes == {
         ".": 0o755,
@@ -502,9 +503,10 @@ def test_a_tree_is_handed_to_a_group_once(site: StateDirectory) -> None:
     }
     assert (site.windows / "one").stat().st_mode & 0o7777 == 0o2775
     assert (site.journal_file.stat().st_mode & 0o7777, site.journal_file.stat().st_gid) == (0o664, group)
-    given = [site.path, site.windows, site.pages, site.windows / "one", *site.windows.glob("one/*")]
+    given = [site.path, site.windows, site.pages, site.windows / "one", *site.windows.glob("one/*.*")]
     assert {path.stat().st_gid for path in given} == {group}
     assert site.path.parent.stat().st_gid == os.getgid()
+    assert (site.windows / "one" / "deep").stat().st_mode & 0o777 == 0o700
     assert not site.hand_over(group, only_tell=True)
     assert not site.hand_over(group)
 

@@ -172,7 +172,7 @@ def test_who_is_not_in_the_group_is_refused(host: Host) -> None:
         assert ran.returncode == 77
         assert ran.stderr == (
             f"intermission: nobody may not {deed} shop: only root and the members of the group {GROUP} may. An administrator "
-            f"makes nobody one with: adduser nobody {GROUP}\n"
+            f"adds nobody with: adduser nobody {GROUP}\n"
         )
     looked = host.run("status", user="nobody", group="nogroup", extra_groups=[])
     assert (looked.returncode, looked.stderr) == (0, "")

@@ -136,6 +136,8 @@ def test_present_with_a_group_that_is_not_there(run_module: RunModule, tmp_path:
     assert "there is no group 'no-such-group'" in said
     assert "intermission_group" in said
     assert not (tmp_path / "new").exists()
+    StateDirectory(str(tmp_path / "new"), "shop").make()
+    assert run_module("maintenance_window", arguments, True)["changed"] is True
 
 
 def test_told_changes_nothing(window: RunModule, site: StateDirectory) -> None:
