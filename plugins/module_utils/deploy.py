@@ -12,7 +12,12 @@ import os
 from datetime import datetime, timezone
 from typing import Any, Optional
 
-from ansible_collections.intermission.django.plugins.module_utils.files import sync_directory, write_file
+from ansible_collections.intermission.django.plugins.module_utils.files import (
+    NotPlainError,
+    read_plain,
+    sync_directory,
+    write_file,
+)
 from ansible_collections.intermission.django.plugins.module_utils.state import StateDirectory, StateError
 
 IDENTITY = ("user", "host", "pid", "started")
@@ -29,12 +34,14 @@ class DeployRecord:
     def read(self) -> Optional[dict[str, Any]]:
         """Read the record of an unfinished deploy, None where there is none."""
         try:
-            content: dict[str, Any] = json.loads(self.path.read_text(encoding="utf-8"))
+            content = json.loads(read_plain(self.path))
         except (FileNotFoundError, NotADirectoryError):
             return None
-        except ValueError:
-            return {"holder": {}, "phase": "unknown"}
-        return content
+        except (ValueError, NotPlainError):
+            content = None
+        if isinstance(content, dict) and isinstance(content.get("holder"), dict):
+            return content
+        return {"holder": {}, "phase": "unknown"}
 
     def begin(self, holder: dict[str, Any], release: str, take_over: bool) -> Optional[dict[str, Any]]:
         """Take the lock; gives the record of another's deploy where that holds it and is not to be taken over."""

@@ -1,10 +1,62 @@
-"""Files that are whole or not there: written beside their name, synced, then renamed onto it (rename(2), fsync(2))."""
+"""Files that are whole or not there: written beside their name, synced, then renamed onto it (rename(2), fsync(2)).
+
+Root writes where a group may write, so nothing here is led elsewhere by a symlink, hard link or pipe that somebody has planted.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
+import stat
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Optional
+from typing import Optional, Union
+
+
+class NotPlainError(OSError):
+    """Something else than a plain file of one name is in a file's place."""
+
+
+@contextlib.contextmanager
+def pinned(directory: Path) -> Iterator[Path]:
+    """Hold a directory and give a path that leads into it, whatever is renamed meanwhile. A symlink is refused.
+
+    Raises OSError; errors of what is done inside name the directory as it was given.
+    """
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    held = f"/proc/self/fd/{descriptor}"
+    try:
+        yield Path(held)
+    except OSError as error:
+        if error.filename is not None:
+            error.filename = str(error.filename).replace(held, str(directory), 1)
+        raise
+    finally:
+        os.close(descriptor)
+
+
+def open_plain(path: Union[Path, str], flags: int, within: Optional[int] = None) -> int:
+    """Open a plain file, for writing only one of a single name; ``within`` is the descriptor of its directory.
+
+    Raises NotPlainError where something else is in its place, and OSError.
+    """
+    refused = NotPlainError(errno.ELOOP, "Something else than a plain file was put in its place", str(path))
+    try:
+        descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o664, dir_fd=within)
+    except OSError as error:
+        raise refused if error.errno in (errno.ELOOP, errno.ENXIO) else error from None
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode) or (flags & os.O_ACCMODE != os.O_RDONLY and status.st_nlink != 1):
+        os.close(descriptor)
+        raise refused
+    return descriptor
+
+
+def read_plain(path: Path) -> bytes:
+    """Read a plain file. Raises NotPlainError where something else is in its place, and OSError."""
+    with open(open_plain(path, os.O_RDONLY), "rb") as stream:
+        return stream.read()
 
 
 def sync_directory(directory: Path) -> None:
@@ -19,12 +71,13 @@ def sync_directory(directory: Path) -> None:
 def write_file(path: Path, content: bytes, mode: int = 0o644, mtime: Optional[float] = None) -> None:
     """Replace a file atomically and durably.
 
-    The mode is set whatever the umask is; ``mtime`` is in seconds since the epoch, now by default. Raises OSError,
-    for instance when the disk is full: the former file is then untouched.
+    The mode is set whatever the umask is, and a symlink is not followed; ``mtime`` is in seconds since the epoch, now
+    by default. Raises OSError, for instance when the disk is full: the former file is then untouched.
     """
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        with open(partial, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as stream:
+        partial.unlink(missing_ok=True)
+        with open(partial, "wb", opener=lambda name, flags: os.open(name, flags | os.O_EXCL, 0o600)) as stream:
             stream.write(content)
             stream.flush()
             os.fchmod(stream.fileno(), mode)

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Optional
+from typing import Callable, Optional
 
-from ansible_collections.intermission.django.plugins.module_utils.files import sync_directory, write_file
+from ansible_collections.intermission.django.plugins.module_utils.files import (
+    NotPlainError,
+    pinned,
+    read_plain,
+    sync_directory,
+    write_file,
+)
 from ansible_collections.intermission.django.plugins.module_utils.service import Service, run
 
 
@@ -22,9 +28,20 @@ def read(path: Path) -> Optional[str]:
         return None
 
 
-def changes(files: dict[str, Optional[str]]) -> dict[Path, tuple[Optional[str], Optional[str]]]:
+def read_page(path: Path) -> Optional[str]:
+    """Read a page, where others than root may write: None also where something else is in its place."""
+    try:
+        with pinned(path.parent) as directory:
+            return read_plain(directory / path.name).decode(errors="replace")
+    except (FileNotFoundError, NotPlainError):
+        return None
+
+
+def changes(
+    files: dict[str, Optional[str]], reader: Callable[[Path], Optional[str]] = read
+) -> dict[Path, tuple[Optional[str], Optional[str]]]:
     """Find what differs: path to (content before, content after); None stands for a file that is not there."""
-    found = {Path(name): (read(Path(name)), content) for name, content in files.items()}
+    found = {Path(name): (reader(Path(name)), content) for name, content in files.items()}
     return {path: pair for path, pair in found.items() if pair[0] != pair[1]}
 
 
@@ -39,10 +56,13 @@ def write_all(contents: dict[Path, Optional[str]]) -> None:
             sync_directory(path.parent)
 
 
-def write_pages(pages: dict[str, Optional[str]]) -> bool:
+def write_pages(pages: dict[str, str]) -> bool:
     """Bring the files that Nginx serves to their content, which needs no reload; gives whether any differed."""
-    different = changes(pages)
-    write_all({path: new for path, (_, new) in different.items()})
+    different = changes(dict(pages), read_page)
+    for path in different:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with pinned(path.parent) as directory:
+            write_file(directory / path.name, pages[str(path)].encode(), 0o644)
     return bool(different)
 
 
@@ -50,7 +70,8 @@ def apply(files: dict[str, Optional[str]], pending: Path, test: str, service: Se
     """Bring the configuration to its content, test it, then start or reload Nginx; gives whether anything was done.
 
     ``pending`` holds the former contents from before the first write until Nginx has taken up the new ones: an
-    apply that was cut short is finished, or put back, by the next. Raises NginxError, ServiceError and OSError.
+    apply that was cut short is finished, or put back, by the next. It says what is written into Nginx's configuration,
+    so it has to lie where only its writer may write. Raises NginxError, ServiceError and OSError.
     """
     before = {path: old for path, (old, _) in changes(files).items()}
     if pending.exists():

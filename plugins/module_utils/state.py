@@ -10,7 +10,8 @@
       journal.jsonl  who opened or closed what, when, from where, why; and what a deploy did
 
 Opening is one rename(2) onto ``on``, closing is one unlink(2): nothing is rendered at that moment and nothing can fail
-halfway. Needs Python 3.9 or later and nothing else.
+halfway. A group may write here, and root does too: so each directory is pinned before something in it is touched, and
+``<root>`` itself is root's alone. Needs Python 3.9 or later and nothing else.
 """
 
 from __future__ import annotations
@@ -27,20 +28,30 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Optional, Union
 
 from ansible_collections.intermission.django.plugins.module_utils.files import (
+    NotPlainError,
+    open_plain,
+    pinned,
+    read_plain,
     replace_symlink,
     sync_directory,
     write_file,
 )
-from ansible_collections.intermission.django.plugins.module_utils.times import format_instant, parse_instant
+from ansible_collections.intermission.django.plugins.module_utils.times import (
+    format_instant,
+    parse_instant,
+    window_end,
+)
 
 SCHEMA = 1
 WINDOW_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+ROOT_MODE = 0o755
 DIRECTORY_MODE = 0o2775
 FILE_MODE = 0o664
 KEPT_WINDOWS = 20
+JOURNAL_TAIL = 65536
 
 
 class StateError(Exception):
@@ -65,7 +76,7 @@ class Window:
     @property
     def deploys(self) -> bool:
         """Tell whether it is a deploy's window, which the deploy closes, and not an operator's."""
-        return self.id.startswith("deploy-")
+        return is_of_deploy(self.id)
 
     def same_request(self, other: Window) -> bool:
         """Tell whether both would show visitors the same, end at the same time, and are closed by the same."""
@@ -95,6 +106,21 @@ class Window:
     def to_json(self) -> str:
         """Write the ``window.json`` of this window."""
         return json.dumps({"schema": SCHEMA, **asdict(self)}, indent=2, ensure_ascii=False) + "\n"
+
+
+def is_of_deploy(window_id: Optional[str]) -> bool:
+    """Tell whether a window's id is one that a deploy gives."""
+    return (window_id or "").startswith("deploy-")
+
+
+def window_request(name: str, duration: Optional[str], until: Optional[str], now: datetime) -> dict[str, Any]:
+    """Give id, start and end of a window that begins now; the end is None where it is not known. Raises ValueError."""
+    end = window_end(duration, until, now)
+    return {
+        "id": f"{name}-{now.strftime('%Y%m%dT%H%M%S')}",
+        "start": format_instant(now),
+        "end": format_instant(end) if end else None,
+    }
 
 
 def fill_page(template: str, window: Window) -> str:
@@ -129,8 +155,31 @@ class StateDirectory:
     def make(self) -> None:
         """Make the directories that are missing, so that Nginx and the group can enter them."""
         for directory in self.missing():
-            directory.mkdir(parents=True, exist_ok=True)
-            directory.chmod(DIRECTORY_MODE)
+            directory.mkdir(mode=0o755, parents=True, exist_ok=True)
+            with pinned(directory) as held:
+                held.chmod(ROOT_MODE if directory == self.path.parent else DIRECTORY_MODE)
+
+    def hand_over(self, group: int, only_tell: bool = False) -> bool:
+        """Let a group write what it needs for opening and closing, and nothing else; gives whether anything differs.
+
+        The directories belong to who runs this, and ``<root>`` is closed to the group. Raises OSError.
+        """
+        me, differs = os.geteuid(), []
+        for directory in (self.path, self.windows, self.pages):
+            with _opened(directory, os.O_DIRECTORY) as descriptor:
+                differs.append(_settle(descriptor, DIRECTORY_MODE, me, group, only_tell))
+        with _opened(self.path.parent, os.O_DIRECTORY) as descriptor:
+            differs.append(_settle(descriptor, ROOT_MODE, me, -1, only_tell))
+        with contextlib.suppress(FileNotFoundError, NotPlainError), _opened(self.journal_file) as descriptor:
+            differs.append(_settle(descriptor, FILE_MODE, -1, group, only_tell))
+        for path, directories, names, within in os.fwalk(self.windows):
+            if path != str(self.windows):
+                directories.clear()
+                differs.append(_settle(within, DIRECTORY_MODE, -1, group, only_tell))
+            for name in names:
+                with contextlib.suppress(FileNotFoundError, NotPlainError), _opened(name, within=within) as descriptor:
+                    differs.append(_settle(descriptor, FILE_MODE, -1, group, only_tell))
+        return any(differs)
 
     def status(self) -> dict[str, Any]:
         """Tell what the flag says.
@@ -164,7 +213,8 @@ class StateDirectory:
     def read_window(self, window_id: str) -> Window:
         """Read a staged window. Raises StateError where it is not there or not whole."""
         try:
-            return Window.from_json((self.windows / window_id / "window.json").read_text(encoding="utf-8"))
+            with pinned(self.windows) as windows, pinned(windows / window_id) as held:
+                return Window.from_json(read_plain(held / "window.json").decode())
         except OSError as error:
             raise StateError(f"the window '{window_id}' is not in {self.windows}: {error.strerror}") from error
         except UnicodeDecodeError as error:
@@ -176,10 +226,9 @@ class StateDirectory:
         Nginx sends the page's time of modification as ``Retry-After``; a window without an end is dated to the epoch,
         which the gate turns into a number of seconds. Raises StateError, and OSError where the disk does not take it.
         """
-        staged = self.windows / window.id
-        partial = self.windows / f".{window.id}.partial"
         try:
-            template = (self.pages / "503.template").read_text(encoding="utf-8")
+            with pinned(self.pages) as pages:
+                template = read_plain(pages / "503.template").decode(errors="replace")
         except OSError as error:
             raise StateError(
                 f"the page template {self.pages / '503.template'} cannot be read ({error.strerror}): "
@@ -189,18 +238,21 @@ class StateDirectory:
             dated = parse_instant(window.end).timestamp() if window.end else 0
         except ValueError as error:
             raise StateError(f"the window's end cannot be read: {error}") from error
-        shutil.rmtree(partial, ignore_errors=True)
-        try:
-            partial.mkdir()
-            partial.chmod(DIRECTORY_MODE)
-            write_file(partial / "503.html", fill_page(template, window).encode(), FILE_MODE, mtime=dated)
-            write_file(partial / "window.json", window.to_json().encode(), FILE_MODE)
-            os.rename(partial, staged)
-        except BaseException:
+        with pinned(self.windows) as windows:
+            partial = windows / f".{window.id}.partial"
             shutil.rmtree(partial, ignore_errors=True)
-            raise
-        sync_directory(self.windows)
-        return staged
+            try:
+                partial.mkdir(mode=0o700)
+                with pinned(partial) as held:
+                    held.chmod(DIRECTORY_MODE)
+                    write_file(held / "503.html", fill_page(template, window).encode(), FILE_MODE, mtime=dated)
+                    write_file(held / "window.json", window.to_json().encode(), FILE_MODE)
+                os.rename(partial, windows / window.id)
+            except BaseException:
+                shutil.rmtree(partial, ignore_errors=True)
+                raise
+            sync_directory(windows)
+        return self.windows / window.id
 
     def open(self, window: Window, by: str, source: str) -> bool:
         """Stage a window and put the flag on it. Gives False where the same request is already in force.
@@ -215,7 +267,7 @@ class StateDirectory:
             if current is not None and self.flag.exists() and current.same_request(window):
                 return False
             number = 1
-            while (self.windows / window.id).exists():
+            while os.path.lexists(self.windows / window.id):
                 number += 1
                 window = replace(window, id=f"{base_id}.{number}")
             self.stage(window)
@@ -253,7 +305,8 @@ class StateDirectory:
         """Append one line to the journal, durably: what happened, when (UTC), who did it, from where."""
         entry = {"at": datetime.now(timezone.utc).isoformat(timespec="milliseconds"), "event": event, "by": by}
         entry.update({"from": source}, **details)
-        with open(self.journal_file, "ab+") as stream:
+        descriptor = open_plain(self.journal_file, os.O_RDWR | os.O_APPEND | os.O_CREAT)
+        with open(descriptor, "ab+") as stream:
             if stream.tell() == 0:
                 with contextlib.suppress(PermissionError):  # It is another's, who has done so
                     os.fchmod(stream.fileno(), FILE_MODE)
@@ -267,11 +320,16 @@ class StateDirectory:
 
     def journal(self, last: int) -> list[dict[str, Any]]:
         """Read the last entries of the journal; a line cut short by a full disk is passed over."""
+        try:
+            with open(open_plain(self.journal_file, os.O_RDONLY), "rb") as stream:
+                stream.seek(max(0, stream.seek(0, os.SEEK_END) - JOURNAL_TAIL))
+                lines = stream.read().splitlines()
+        except FileNotFoundError:
+            return []
         entries = []
-        with contextlib.suppress(FileNotFoundError):
-            for line in self.journal_file.read_bytes().splitlines()[-last:]:
-                with contextlib.suppress(ValueError):
-                    entries.append(json.loads(line))
+        for line in lines[-last:]:
+            with contextlib.suppress(ValueError):
+                entries.append(json.loads(line))
         return entries
 
     @contextlib.contextmanager
@@ -289,10 +347,33 @@ class StateDirectory:
     def forget_old_windows(self) -> None:
         """Remove all but the newest windows, and never the one that the flag names (it would open the site)."""
         flagged = self.flagged_id()
-        staged = sorted(
-            (entry for entry in self.windows.iterdir() if not entry.name.startswith(".")),
-            key=lambda entry: (entry / "window.json").stat().st_mtime if (entry / "window.json").exists() else 0,
-        )
-        for entry in staged[:-KEPT_WINDOWS]:
-            if entry.name != flagged:
-                shutil.rmtree(entry, ignore_errors=True)
+        with pinned(self.windows) as windows:
+            staged = sorted(
+                (entry for entry in windows.iterdir() if not entry.name.startswith(".")),
+                key=lambda entry: (entry / "window.json").stat().st_mtime if (entry / "window.json").exists() else 0,
+            )
+            for entry in staged[:-KEPT_WINDOWS]:
+                if entry.name != flagged:
+                    shutil.rmtree(entry, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _opened(path: Union[Path, str], kind: int = 0, within: Optional[int] = None) -> Iterator[int]:
+    """Open a directory (``kind`` O_DIRECTORY) or a plain file that has one name."""
+    descriptor = os.open(path, os.O_RDONLY | kind | os.O_NOFOLLOW) if kind else open_plain(path, os.O_RDWR, within)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _settle(descriptor: int, mode: int, owner: int, group: int, only_tell: bool) -> bool:
+    """Bring owner, group (-1: any) and mode of what is open to what is wanted; gives whether they differed."""
+    status = os.fstat(descriptor)
+    differs = (
+        stat.S_IMODE(status.st_mode) != mode or owner not in (-1, status.st_uid) or group not in (-1, status.st_gid)
+    )
+    if differs and not only_tell:
+        os.fchown(descriptor, owner, group)
+        os.fchmod(descriptor, mode)
+    return differs

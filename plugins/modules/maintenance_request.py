@@ -70,10 +70,7 @@ from datetime import datetime, timezone
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.intermission.django.plugins.module_utils.controller import user
-from ansible_collections.intermission.django.plugins.module_utils.times import (
-    format_instant,
-    window_end,
-)
+from ansible_collections.intermission.django.plugins.module_utils.state import window_request
 
 
 def main() -> None:
@@ -86,21 +83,15 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    now = datetime.now(timezone.utc)
+    params = module.params
     try:
-        end = window_end(module.params["duration"], module.params["until"], now)
+        request = window_request(params["name"], params["duration"], params["until"], datetime.now(timezone.utc))
     except ValueError as error:
         module.fail_json(
             msg=f"{error}. Set maintenance_window_for to a duration, for instance 30m or 1h30m, or "
             "maintenance_window_until to an end with its zone, for instance 2026-12-01T02:00Z; or neither, where the end is not known."
         )
-    module.exit_json(
-        id=f"{module.params['name']}-{now.strftime('%Y%m%dT%H%M%S')}",
-        start=format_instant(now),
-        end=format_instant(end) if end else None,
-        by=user(),
-        **{"from": socket.gethostname()},
-    )
+    module.exit_json(**request, by=user(), **{"from": socket.gethostname()})
 
 
 if __name__ == "__main__":

@@ -34,6 +34,11 @@ options:
     type: str
     choices: [open, closed, present, told]
     default: told
+  group:
+    description:
+      - With O(state=present), the group whose members may open and close windows without root. Only root can give the directory to it.
+      - Directories and files that are there already are brought to the owner and modes that this needs.
+    type: str
   id:
     description:
       - Id of the window, required with O(state=open).
@@ -93,7 +98,8 @@ journal:
   elements: dict
 """
 
-from typing import Any
+import grp
+from typing import Any, Optional
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.intermission.django.plugins.module_utils.state import (
@@ -119,6 +125,36 @@ def wanted_window(params: dict[str, Any]) -> Window:
     )
 
 
+def group_id(name: str) -> Optional[int]:
+    """Find a group's number; None where there is no such group."""
+    try:
+        return grp.getgrnam(name).gr_gid
+    except KeyError:
+        return None
+
+
+def present_would_change(directory: StateDirectory, group: Optional[str]) -> bool:
+    """Tell whether directories are missing, or not yet the group's."""
+    if directory.missing():
+        return True
+    if not group:
+        return False
+    number = group_id(group)
+    return number is None or directory.hand_over(number, only_tell=True)
+
+
+def make_present(directory: StateDirectory, group: Optional[str]) -> None:
+    """Make the directories, and give them to the group. Raises StateError."""
+    number = group_id(group) if group else None
+    if group and number is None:
+        raise StateError(
+            f"there is no group '{group}' on this host: make it first, or name another with intermission_group"
+        )
+    directory.make()
+    if number is not None:
+        directory.hand_over(number)
+
+
 def would_change(directory: StateDirectory, params: dict[str, Any]) -> bool:
     """Tell whether the state is another than the wanted one."""
     if params["state"] == "open":
@@ -126,7 +162,7 @@ def would_change(directory: StateDirectory, params: dict[str, Any]) -> bool:
         on = directory.status()["on"]
         return not on or current is None or not current.same_request(wanted_window(params))
     if params["state"] == "present":
-        return bool(directory.missing())
+        return present_would_change(directory, params["group"])
     return params["state"] == "closed" and directory.has_flag(params["id"])
 
 
@@ -137,6 +173,7 @@ def main() -> None:
             "state_root": {"type": "path", "default": "/var/lib/intermission"},
             "site": {"type": "str", "required": True},
             "state": {"type": "str", "choices": ["open", "closed", "present", "told"], "default": "told"},
+            "group": {"type": "str"},
             "id": {"type": "str"},
             "start": {"type": "str"},
             "end": {"type": "str"},
@@ -155,7 +192,7 @@ def main() -> None:
         changed = would_change(directory, params)
         if changed and not module.check_mode:
             if params["state"] == "present":
-                directory.make()
+                make_present(directory, params["group"])
             elif params["state"] == "open":
                 changed = directory.open(wanted_window(params), params["by"], params["from"])
             else:

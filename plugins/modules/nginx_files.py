@@ -29,7 +29,7 @@ options:
     type: dict
     default: {}
   pending:
-    description: File that remembers the former contents until Nginx has taken up the new ones.
+    description: File that remembers the former contents until Nginx has taken up the new ones, in a directory that is root's alone.
     type: path
     required: true
   commands:
@@ -69,6 +69,7 @@ from ansible_collections.intermission.django.plugins.module_utils.nginx import (
     NginxError,
     apply,
     changes,
+    read_page,
     write_pages,
 )
 from ansible_collections.intermission.django.plugins.module_utils.service import (
@@ -94,7 +95,7 @@ def main() -> None:
     commands = module.params["commands"]
     service = Service("Nginx", commands, module.params["seconds"])
     pending = Path(module.params["pending"])
-    different = {**changes(pages), **changes(files)}
+    different = {**changes(pages, read_page), **changes(files)}
     diff = [
         {"before": old or "", "after": new or "", "before_header": str(path), "after_header": str(path)}
         for path, (old, new) in different.items()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
+from ansible_collections.intermission.django.plugins.module_utils.host_command import build
 
 from e2e.shop import BIN, CHECKOUT, Shop
 
@@ -41,17 +43,27 @@ def on_the_demo(shop: Shop, command: str) -> str:
     return command.replace("/var/lib/intermission", str(shop.root / "web1/state"))
 
 
+@pytest.fixture(scope="module")
+def host_bin(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with the command intermission, as web1 would have it."""
+    path = tmp_path_factory.mktemp("bin")
+    (path / "command").write_bytes(build(str(shop.root / "web1/state")))
+    (path / "intermission").write_text(f'#!/bin/sh\nexec {sys.executable} -I {path}/command "$@"\n')
+    (path / "intermission").chmod(0o755)
+    return path
+
+
 def test_the_pages_have_commands() -> None:
     assert len(all_commands()) > 15
 
 
 @pytest.mark.parametrize("command", all_commands())
-def test_command_works(shop: Shop, command: str) -> None:
+def test_command_works(shop: Shop, host_bin: Path, command: str) -> None:
     run = subprocess.run(
         on_the_demo(shop, command),
         shell=True,
         cwd=CHECKOUT,
-        env={**shop.environment, "PATH": f"{BIN}:{shop.environment['PATH']}"},
+        env={**shop.environment, "PATH": f"{host_bin}:{BIN}:{shop.environment['PATH']}"},
         capture_output=True,
         text=True,
         check=False,

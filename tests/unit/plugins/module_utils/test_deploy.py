@@ -80,11 +80,40 @@ def test_the_same_run_may_begin_again(site: StateDirectory) -> None:
     assert "deploy taken over" not in events(site)
 
 
-def test_a_damaged_record_is_a_lock_all_the_same(site: StateDirectory) -> None:
+@pytest.mark.parametrize("text", ['{"holder": {"us', "[]", "7", '{"holder": 7}', "{}"])
+def test_a_damaged_record_is_a_lock_all_the_same(site: StateDirectory, text: str) -> None:
     record = DeployRecord(site)
-    record.path.write_text('{"holder": {"us')
+    record.path.write_text(text)
     assert record.begin(ADA, "r1", take_over=False) == {"holder": {}, "phase": "unknown"}
     assert record.begin(ADA, "r1", take_over=True) is None
+
+
+def test_a_planted_record_is_a_lock_that_nothing_is_read_from_or_written_to(
+    site: StateDirectory, tmp_path: Path
+) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text('{"holder": {"user": "secret"}, "phase": "x"}')
+    record = DeployRecord(site)
+    record.path.symlink_to(victim)
+    (site.path / f".deploy.json.{os.getpid()}").symlink_to(victim)
+    assert record.begin(ADA, "r1", take_over=False) == {"holder": {}, "phase": "unknown"}
+    assert record.begin(ADA, "r1", take_over=True) is None
+    assert not record.path.is_symlink()
+    record.enter("migrate", ADA)
+    assert "secret" in victim.read_text()
+    assert "secret" not in site.journal_file.read_text()
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o077])
+def test_the_record_is_the_groups_whatever_the_umask(site: StateDirectory, umask: int) -> None:
+    former = os.umask(umask)
+    try:
+        DeployRecord(site).begin(ADA, "r1", take_over=False)
+        begun = DeployRecord(site).path.stat()
+        DeployRecord(site).enter("migrate", ADA)
+    finally:
+        os.umask(former)
+    assert {begun.st_mode & 0o7777, DeployRecord(site).path.stat().st_mode & 0o7777} == {0o664}
 
 
 def test_the_first_deploy_makes_the_state_directory(tmp_path: Path) -> None:

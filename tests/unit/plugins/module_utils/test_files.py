@@ -7,7 +7,14 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
-from ansible_collections.intermission.django.plugins.module_utils.files import replace_symlink, write_file
+from ansible_collections.intermission.django.plugins.module_utils.files import (
+    NotPlainError,
+    open_plain,
+    pinned,
+    read_plain,
+    replace_symlink,
+    write_file,
+)
 
 
 def test_a_failed_write_keeps_the_former_file(
@@ -76,3 +83,80 @@ def test_a_symlink_that_cannot_be_put_leaves_nothing_behind(tmp_path: Path) -> N
     with pytest.raises(OSError):
         replace_symlink(tmp_path / "current", "releases/one")
     assert [entry.name for entry in tmp_path.iterdir()] == ["current"]
+
+
+def test_a_planted_partial_file_is_not_followed(tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"precious")
+    (tmp_path / f".page.html.{os.getpid()}.partial").symlink_to(victim)
+    write_file(tmp_path / "page.html", b"new", 0o666)
+    assert victim.read_bytes() == b"precious"
+    assert (tmp_path / "page.html").read_bytes() == b"new"
+    assert not (tmp_path / "page.html").is_symlink()
+
+
+def test_a_file_in_the_way_at_the_last_moment_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"precious")
+
+    def plant(path: Path, missing_ok: bool = False) -> None:
+        if not path.is_symlink():
+            path.symlink_to(victim)
+
+    monkeypatch.setattr(Path, "unlink", plant)
+    with pytest.raises(FileExistsError):
+        write_file(tmp_path / "page.html", b"new")
+    assert victim.read_bytes() == b"precious"
+
+
+def test_a_pinned_directory_stays_the_same(tmp_path: Path) -> None:
+    (tmp_path / "here").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    with pinned(tmp_path / "here") as held:
+        (tmp_path / "here").rename(tmp_path / "moved")
+        (tmp_path / "here").symlink_to("elsewhere")
+        write_file(held / "file", b"content")
+    assert (tmp_path / "moved" / "file").read_bytes() == b"content"
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_a_symlink_is_not_pinned(tmp_path: Path) -> None:
+    (tmp_path / "here").symlink_to(tmp_path)
+    with pytest.raises(NotADirectoryError), pinned(tmp_path / "here"):
+        pass
+
+
+def test_errors_name_the_directory_as_it_was_given(tmp_path: Path) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    with pytest.raises(FileNotFoundError) as error, pinned(tmp_path / "a") as held, pinned(held / "b") as inner:
+        read_plain(inner / "file")
+    assert error.value.filename == str(tmp_path / "a" / "b" / "file")
+
+
+def plant(path: Path, kind: str) -> None:
+    """Put something else than a plain file in a file's place."""
+    victim = path.with_name("victim")
+    victim.write_text('{"holder": {"user": "secret"}, "phase": "x"}\n')
+    if kind == "symlink":
+        path.symlink_to(victim)
+    elif kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "second name":
+        path.hardlink_to(victim)
+    else:
+        path.mkdir()
+
+
+@pytest.mark.parametrize("kind", ["symlink", "pipe", "second name", "directory"])
+def test_only_a_plain_file_is_written(tmp_path: Path, kind: str) -> None:
+    plant(tmp_path / "file", kind)
+    with pytest.raises(OSError) as error:
+        os.close(open_plain(tmp_path / "file", os.O_WRONLY | os.O_CREAT))
+    assert isinstance(error.value, NotPlainError if kind != "directory" else IsADirectoryError)
+
+
+@pytest.mark.parametrize("kind", ["symlink", "pipe", "directory"])
+def test_only_a_plain_file_is_read(tmp_path: Path, kind: str) -> None:
+    plant(tmp_path / "file", kind)
+    with pytest.raises(NotPlainError, match="Something else than a plain file was put in its place"):
+        read_plain(tmp_path / "file")

@@ -3,7 +3,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from ansible_collections.intermission.django.plugins.module_utils.nginx import NginxError, apply, changes
+from ansible_collections.intermission.django.plugins.module_utils import nginx
+from ansible_collections.intermission.django.plugins.module_utils.files import write_file
+from ansible_collections.intermission.django.plugins.module_utils.nginx import (
+    NginxError,
+    apply,
+    changes,
+    read_page,
+    write_pages,
+)
 from ansible_collections.intermission.django.plugins.module_utils.service import Service, ServiceError
 
 
@@ -148,3 +156,48 @@ def test_changes(host: Host) -> None:
     files = {str(host.conf): "here", str(host.snippet): "new", str(host.log): None}
     assert changes(files) == {host.snippet: (None, "new")}
     assert changes({str(host.conf): None}) == {host.conf: ("here", None)}
+
+
+def test_pages_are_written_once(tmp_path: Path) -> None:
+    pages = {str(tmp_path / "pages" / "503.html"): "one"}
+    assert write_pages(pages)
+    assert (tmp_path / "pages" / "503.html").read_text() == "one"
+    assert (tmp_path / "pages" / "503.html").stat().st_mode & 0o777 == 0o644
+    assert not write_pages(pages)
+    (tmp_path / "pages" / "503.html").write_bytes(b"\xff")
+    assert write_pages(pages)
+
+
+def test_a_planted_page_is_replaced_and_not_read(tmp_path: Path) -> None:
+    victim, page = tmp_path / "victim", tmp_path / "pages" / "503.html"
+    victim.write_text("secret")
+    page.parent.mkdir()
+    page.symlink_to(victim)
+    assert changes({str(page): "one"}, read_page) == {page: (None, "one")}
+    assert write_pages({str(page): "one"})
+    assert (page.is_symlink(), page.read_text(), victim.read_text()) == (False, "one", "secret")
+
+
+def test_pages_are_not_written_into_another_directory(tmp_path: Path) -> None:
+    (tmp_path / "victim").mkdir()
+    (tmp_path / "pages").symlink_to("victim")
+    with pytest.raises(NotADirectoryError):
+        write_pages({str(tmp_path / "pages" / "503.html"): "one"})
+    assert list((tmp_path / "victim").iterdir()) == []
+
+
+def test_pages_are_not_written_into_a_directory_that_takes_their_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "victim").mkdir()
+    (tmp_path / "pages").mkdir()
+
+    def swap_and_write(path: Path, content: bytes, mode: int) -> None:
+        (tmp_path / "pages").rename(tmp_path / "moved")
+        (tmp_path / "pages").symlink_to("victim")
+        write_file(path, content, mode)
+
+    monkeypatch.setattr(nginx, "write_file", swap_and_write)
+    write_pages({str(tmp_path / "pages" / "503.html"): "one"})
+    assert [entry.name for entry in (tmp_path / "moved").iterdir()] == ["503.html"]
+    assert list((tmp_path / "victim").iterdir()) == []

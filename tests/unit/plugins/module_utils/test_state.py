@@ -13,8 +13,10 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
+from typing import Any
 
 import pytest
+from ansible_collections.intermission.django.plugins.module_utils.files import NotPlainError
 from ansible_collections.intermission.django.plugins.module_utils.state import (
     KEPT_WINDOWS,
     StateDirectory,
@@ -265,8 +267,9 @@ def test_the_page_is_dated_to_the_end_or_the_epoch(site: StateDirectory, end: st
     assert (end or "||") in page.read_text()
 
 
-def test_nginx_can_read_and_the_group_can_write_whatever_the_umask(site: StateDirectory) -> None:
-    former = os.umask(0o077)
+@pytest.mark.parametrize("umask", [0o000, 0o077])
+def test_nginx_can_read_and_the_group_can_write_whatever_the_umask(site: StateDirectory, umask: int) -> None:
+    former = os.umask(umask)
     try:
         site.open(ONE, "ada", "here")
     finally:
@@ -326,6 +329,7 @@ def test_the_directories_are_made_once_whatever_the_umask(tmp_path: Path) -> Non
     finally:
         os.umask(former)
     assert site.missing() == []
+    assert site.path.parent.stat().st_mode & 0o7777 == 0o755
     assert site.windows.stat().st_mode & 0o7777 == 0o2775
     site.path.chmod(0o2770)
     site.make()
@@ -365,3 +369,178 @@ def test_a_full_disk_leaves_the_flag_and_no_half_window(
         site.open(TWO, "ada", "here")
     assert site.status()["window"]["id"] == "one"
     assert [entry.name for entry in site.windows.iterdir()] == ["one"]
+
+
+@pytest.fixture
+def victim(tmp_path: Path) -> Path:
+    """A directory that a symlink leads to, with files that must not be read, written, removed or given away."""
+    path = tmp_path / "victim"
+    (path / "old").mkdir(parents=True)
+    for name in ("file", "503.template", "old/file", "old/window.json"):
+        (path / name).write_text(SECRET)
+        (path / name).chmod(0o600)
+    return path
+
+
+SECRET = '{"schema": 1, "id": "one", "site": "shop", "start": "secret"}\n'
+
+
+def picture(path: Path) -> list[tuple[str, int, int, str]]:
+    """All there is to see of a directory: names, modes, groups and contents."""
+    return [
+        (str(entry), entry.stat().st_mode, entry.stat().st_gid, entry.read_text() if entry.is_file() else "")
+        for entry in sorted([path, *path.rglob("*")])
+    ]
+
+
+def planted(site: StateDirectory, name: str, victim: Path) -> None:
+    """Put a symlink to another's directory or file where one of the site's is looked for."""
+    place = site.path / name
+    if place.is_dir():
+        place.rename(site.path / "moved")
+    place.unlink(missing_ok=True)
+    place.symlink_to(victim / "file" if place.suffix else victim)
+
+
+@pytest.mark.parametrize("name", ["journal.jsonl", "windows", "pages", "pages/503.template"])
+def test_a_planted_symlink_is_not_followed(site: StateDirectory, victim: Path, name: str) -> None:
+    planted(site, name, victim)
+    before = picture(victim)
+    with pytest.raises((OSError, StateError)):
+        site.open(ONE, "root", "here")
+    assert picture(victim) == before
+    assert "secret" not in "".join(path.read_text() for path in site.path.rglob("503.html"))
+
+
+def test_old_windows_are_not_removed_from_elsewhere(site: StateDirectory, victim: Path) -> None:
+    for number in range(KEPT_WINDOWS):
+        (victim / str(number)).mkdir()
+    planted(site, "windows", victim)
+    before = picture(victim)
+    with pytest.raises(NotADirectoryError):
+        site.forget_old_windows()
+    assert picture(victim) == before
+
+
+def test_a_window_is_not_staged_into_another_directory(
+    site: StateDirectory, victim: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = Path.mkdir
+
+    def make_and_swap(path: Path, **more: Any) -> None:
+        make(path, **more)
+        if path.name == ".one.partial":
+            path.rmdir()
+            path.symlink_to(victim)
+
+    monkeypatch.setattr(Path, "mkdir", make_and_swap)
+    before = picture(victim)
+    with pytest.raises(OSError):
+        site.open(ONE, "root", "here")
+    assert picture(victim) == before
+    assert not site.flag.is_symlink()
+
+
+def test_a_journal_that_is_a_symlink_or_a_pipe_is_not_read(site: StateDirectory, victim: Path) -> None:
+    site.journal_file.symlink_to(victim / "file")
+    with pytest.raises(NotPlainError):
+        site.journal(5)
+    site.journal_file.unlink()
+    os.mkfifo(site.journal_file)
+    with pytest.raises(NotPlainError):
+        site.journal(5)
+
+
+@pytest.mark.parametrize("name", ["one", "one/window.json"])
+def test_a_window_that_is_a_symlink_is_not_read(site: StateDirectory, victim: Path, name: str) -> None:
+    (site.windows / name).parent.mkdir(exist_ok=True)
+    (site.windows / name).symlink_to(victim / "old" / name.partition("/")[2])
+    site.flag.symlink_to("windows/one")
+    status = site.status()
+    assert status["problem"]
+    assert "secret" not in json.dumps(status)
+
+
+def test_a_long_journal_is_read_from_its_end(site: StateDirectory) -> None:
+    for number in range(20):
+        site.record("event", "ada", "here", number=number, filler="x" * 10_000)
+    assert [entry["number"] for entry in site.journal(3)] == [17, 18, 19]
+    assert len(site.journal(20)) < 20
+
+
+def another_group() -> int:
+    return 54321 if os.getuid() == 0 else os.getgroups()[-1]
+
+
+def test_a_tree_is_handed_to_a_group_once(site: StateDirectory) -> None:
+    group = another_group()
+    site.open(ONE, "root", "here")
+    for path, mode in (
+        (site.path.parent, 0o2775),
+        (site.path, 0o755),
+        (site.windows / "one", 0o700),
+        (site.windows / "one" / "window.json", 0o600),
+        (site.journal_file, 0o600),
+    ):
+        path.chmod(mode)
+    (site.windows / "planted").symlink_to("/etc")
+    (site.windows / "one" / "deep").mkdir(mode=0o700)
+    before = picture(site.path)
+    assert site.hand_over(group, only_tell=True)
+    assert picture(site.path) == before
+    assert site.hand_over(group)
+    modes = {
+        str(path.relative_to(site.path.parent)): path.stat().st_mode & 0o7777
+        for path in (site.path.parent, site.path, site.windows, site.pages, *site.windows.glob("one/*.*"))
+    }
+    assert modes == {
+        ".": 0o755,
+        "shop": 0o2775,
+        "shop/windows": 0o2775,
+        "shop/pages": 0o2775,
+        "shop/windows/one/window.json": 0o664,
+        "shop/windows/one/503.html": 0o664,
+    }
+    assert (site.windows / "one").stat().st_mode & 0o7777 == 0o2775
+    assert (site.journal_file.stat().st_mode & 0o7777, site.journal_file.stat().st_gid) == (0o664, group)
+    given = [site.path, site.windows, site.pages, site.windows / "one", *site.windows.glob("one/*.*")]
+    assert {path.stat().st_gid for path in given} == {group}
+    assert site.path.parent.stat().st_gid == os.getgid()
+    assert (site.windows / "one" / "deep").stat().st_mode & 0o777 == 0o700
+    assert not site.hand_over(group, only_tell=True)
+    assert not site.hand_over(group)
+
+
+@pytest.mark.parametrize("name", ["journal.jsonl", "windows/one", "windows/one/file.html"])
+def test_what_a_symlink_leads_to_is_not_handed_over(site: StateDirectory, victim: Path, name: str) -> None:
+    if name.endswith(".html"):
+        (site.windows / "one").mkdir()
+    planted(site, name, victim)
+    before = picture(victim)
+    site.hand_over(another_group())
+    assert picture(victim) == before
+
+
+def test_a_second_name_of_another_file_is_not_handed_over(site: StateDirectory, victim: Path) -> None:
+    site.journal_file.hardlink_to(victim / "file")
+    site.hand_over(another_group())
+    assert (victim / "file").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("name", ["windows", "pages"])
+def test_a_directory_that_was_swapped_is_not_handed_over(site: StateDirectory, victim: Path, name: str) -> None:
+    planted(site, name, victim)
+    before = picture(victim)
+    with pytest.raises(NotADirectoryError):
+        site.hand_over(another_group())
+    assert picture(victim) == before
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o077])
+def test_the_journal_is_the_groups_whatever_the_umask(site: StateDirectory, umask: int) -> None:
+    former = os.umask(umask)
+    try:
+        site.record("opened", "ada", "here")
+    finally:
+        os.umask(former)
+    assert site.journal_file.stat().st_mode & 0o7777 == 0o664

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import getpass
+import grp
+import os
 import re
 import socket
 from collections.abc import Callable
@@ -110,6 +112,32 @@ def test_present_makes_the_state_directory(run_module: RunModule, tmp_path: Path
     assert StateDirectory(str(tmp_path / "new"), "shop").missing() == []
     assert run_module("maintenance_window", arguments)["changed"] is False
     assert run_module("maintenance_window", arguments, True)["changed"] is False
+
+
+def test_present_gives_the_tree_to_a_group(run_module: RunModule, tmp_path: Path) -> None:
+    group = grp.getgrgid(os.getgroups()[-1] if os.getuid() else grp.getgrnam("daemon").gr_gid).gr_name
+    arguments = {"state_root": str(tmp_path / "new"), "site": "shop", "state": "present"}
+    run_module("maintenance_window", arguments)
+    arguments["group"] = group
+    site = StateDirectory(str(tmp_path / "new"), "shop")
+    (site.windows / "one").mkdir(mode=0o700)
+    assert run_module("maintenance_window", arguments, True)["changed"] is True
+    assert (site.windows / "one").stat().st_mode & 0o777 == 0o700
+    assert run_module("maintenance_window", arguments)["changed"] is True
+    assert (site.path.group(), (site.windows / "one").group()) == (group, group)
+    assert run_module("maintenance_window", arguments)["changed"] is False
+    assert run_module("maintenance_window", arguments, True)["changed"] is False
+
+
+def test_present_with_a_group_that_is_not_there(run_module: RunModule, tmp_path: Path) -> None:
+    arguments = {"state_root": str(tmp_path / "new"), "site": "shop", "state": "present", "group": "no-such-group"}
+    assert run_module("maintenance_window", arguments, True)["changed"] is True
+    said = run_module("maintenance_window", arguments)["msg"]
+    assert "there is no group 'no-such-group'" in said
+    assert "intermission_group" in said
+    assert not (tmp_path / "new").exists()
+    StateDirectory(str(tmp_path / "new"), "shop").make()
+    assert run_module("maintenance_window", arguments, True)["changed"] is True
 
 
 def test_told_changes_nothing(window: RunModule, site: StateDirectory) -> None:

@@ -1,0 +1,308 @@
+"""The command ``intermission``: open, close and look at the windows of the sites on this host, without a controller."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import grp
+import io
+import json
+import os
+import pwd
+import re
+import stat
+import sys
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, Optional
+
+from ansible_collections.intermission.django.plugins.module_utils.deploy import DeployRecord
+from ansible_collections.intermission.django.plugins.module_utils.state import (
+    StateDirectory,
+    StateError,
+    Window,
+    is_of_deploy,
+    window_request,
+)
+from ansible_collections.intermission.django.plugins.module_utils.times import parse_instant
+
+VERSION = "0.1.0"
+DONE, FAILED, MISUSED, NOT_ALLOWED, INTERRUPTED = 0, 1, 2, 77, 130
+SITE = re.compile(r"[a-z][a-z0-9_]*")
+SHOWN_ENTRIES = 5
+
+
+class UsageError(Exception):
+    """What was asked for makes no sense; the message says what does."""
+
+
+class RefusedError(Exception):
+    """This account may not do it; the message says who may."""
+
+
+def main(arguments: list[str], root: str) -> int:
+    """Run the command for the sites below a directory; gives the exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    options = _parser().parse_args(arguments)
+    try:
+        options.run(options, root)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except UsageError as error:
+        return _complain(str(error), MISUSED)
+    except RefusedError as error:
+        return _complain(str(error), NOT_ALLOWED)
+    except PermissionError as error:
+        return _complain(f"{account()} may not touch {error.filename}: {error.strerror}.", NOT_ALLOWED)
+    except OSError as error:
+        return _complain(f"{error.filename}: {error.strerror}" if error.filename else str(error), FAILED)
+    except StateError as error:
+        return _complain(str(error), FAILED)
+    return DONE
+
+
+def _complain(message: str, status: int) -> int:
+    print(f"intermission: {_printable(message)}", file=sys.stderr)
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="intermission", description="Maintenance of the sites on this host.", allow_abbrev=False
+    )
+    parser.add_argument("--version", action="version", version=f"intermission {VERSION}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    on = commands.add_parser("on", help="close a site to visitors", allow_abbrev=False)
+    on.add_argument("site", metavar="SITE")
+    on.add_argument("--for", dest="duration", metavar="TIME", help="how long from now, such as 10m or 1h30m")
+    on.add_argument("--until", metavar="INSTANT", help="when it ends, such as 2099-12-01T02:00Z")
+    on.add_argument("--reason", type=_text, default="", metavar="TEXT", help="why, shown to visitors and kept")
+    on.add_argument("--message", type=_text, default="", metavar="TEXT", help="what else visitors are to read")
+    on.set_defaults(run=_on)
+
+    off = commands.add_parser("off", help="open a site to visitors", allow_abbrev=False)
+    off.add_argument("site", metavar="SITE")
+    off.add_argument("--force", action="store_true", help="also where a deploy has closed it")
+    off.set_defaults(run=_off)
+
+    status = commands.add_parser("status", help="show a site, or all sites of this host", allow_abbrev=False)
+    status.add_argument("site", metavar="SITE", nargs="?")
+    status.add_argument("--json", action="store_true", help="as one JSON document")
+    status.set_defaults(run=_status)
+    return parser
+
+
+def _text(argument: str) -> str:
+    try:
+        argument.encode()
+    except UnicodeEncodeError as error:
+        raise argparse.ArgumentTypeError("is not text in the encoding of this session") from error
+    return argument
+
+
+def _on(options: argparse.Namespace, root: str) -> None:
+    try:
+        request = window_request("window", options.duration, options.until, datetime.now(timezone.utc))
+    except ValueError as error:
+        raise UsageError(
+            f"{error}. Give --for a duration, for instance 30m or 1h30m, or --until an end with its zone, for instance "
+            "2099-12-01T02:00Z; or neither, where the end is not known."
+        ) from error
+    directory = _known_site(options.site, root)
+    _check_allowed(directory, "close")
+    window = Window(site=options.site, reason=options.reason, message=options.message, opened_by=person(), **request)
+    if not directory.open(window, person(), source()):
+        print("Nothing to do: the same window is open already.")
+    _show(directory)
+
+
+def _off(options: argparse.Namespace, root: str) -> None:
+    directory = _known_site(options.site, root)
+    _check_allowed(directory, "open")
+    window_id = directory.flagged_id()
+    if is_of_deploy(window_id) and not options.force:
+        raise StateError(
+            f"{options.site} is closed by a deploy that is under way or has failed ({window_id}): the app may be stopped, or "
+            "the database half migrated. Deploy again, and the site opens when that succeeds. To open it all the same: "
+            f"intermission off {options.site} --force"
+        )
+    if not directory.close(person(), source(), only=window_id):
+        print("Nothing to do: no window is open.")
+    _show(directory)
+
+
+def _status(options: argparse.Namespace, root: str) -> None:
+    names = [_known_site(options.site, root).site] if options.site else known_sites(root)
+    directories = [StateDirectory(root, name) for name in names]
+    if options.json:
+        document = {"version": VERSION, "sites": [describe(directory) for directory in directories]}
+        print(json.dumps(document, indent=2))
+    elif not directories:
+        print(f"There is no site below {root}.")
+    for directory in directories if not options.json else ():
+        _show(directory)
+
+
+def known_sites(root: str) -> list[str]:
+    """List the sites that this host has."""
+    with contextlib.suppress(FileNotFoundError):
+        return sorted(entry.name for entry in Path(root).iterdir() if SITE.fullmatch(entry.name) and entry.is_dir())
+    return []
+
+
+def _known_site(name: str, root: str) -> StateDirectory:
+    sites = known_sites(root)
+    if name not in sites:
+        here = f"The sites of this host are: {', '.join(sites)}." if sites else f"There is no site at all below {root}."
+        raise UsageError(f"There is no site '{name}' on this host. {here}")
+    return StateDirectory(root, name)
+
+
+def _check_allowed(directory: StateDirectory, deed: str) -> None:
+    """Raise RefusedError where this account may not write what opening and closing write."""
+    written = [path for path in (directory.path, directory.windows, directory.journal_file) if path.exists()]
+    closed = [path for path in written if not os.access(path, os.W_OK)]
+    if not closed:
+        return
+    status = directory.path.stat()
+    if status.st_gid == 0 or not status.st_mode & stat.S_IWGRP:
+        owner = "root" if status.st_uid == 0 else f"{_name_of(status.st_uid)} and root"
+        raise RefusedError(f"{account()} may not {deed} {directory.site}: only {owner} may, on this host.")
+    group = _group(status.st_gid)
+    refusal = f"{account()} may not {deed} {directory.site}: only root and the members of the group {group} may."
+    if status.st_gid in os.getgroups():
+        raise RefusedError(
+            f"{refusal} {account()} is a member, but {closed[0]} is closed to the group: deploy again, which mends that."
+        )
+    with contextlib.suppress(KeyError):
+        if account() in grp.getgrnam(group).gr_mem:
+            raise RefusedError(
+                f"{refusal} {account()} has become a member since this session began: log out and in again."
+            )
+    raise RefusedError(f"{refusal} An administrator adds {account()} with: adduser {account()} {group}")
+
+
+def account() -> str:
+    """Name the account that this runs as."""
+    return _name_of(os.getuid())
+
+
+def _name_of(number: int) -> str:
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return str(number)
+
+
+def _group(number: int) -> str:
+    try:
+        return grp.getgrgid(number).gr_name
+    except KeyError:
+        return str(number)
+
+
+def person() -> str:
+    """Name the person who does this, also behind sudo(8)."""
+    return os.environ.get("SUDO_USER") or account()
+
+
+def source() -> str:
+    """Tell from where this is done: the address that the person logged in from, the terminal, or the console."""
+    address = os.environ.get("SSH_CONNECTION", "").partition(" ")[0]
+    if address:
+        return address
+    for descriptor in range(3):
+        with contextlib.suppress(OSError):
+            return os.ttyname(descriptor)
+    return "console"
+
+
+def describe(directory: StateDirectory) -> dict[str, Any]:
+    """Tell all that there is to know of a site, as far as files can tell."""
+    status = directory.status()
+    deploy = DeployRecord(directory).read()
+    return {
+        "site": directory.site,
+        "state": "closed" if status["on"] else "open",
+        **status,
+        "nginx_fault": nginx_fault(directory) if status["opened_with"] else None,
+        "unfinished_deploy": deploy,
+        "journal": directory.journal(SHOWN_ENTRIES),
+    }
+
+
+def nginx_fault(directory: StateDirectory) -> Optional[str]:
+    """Say what Nginx does instead of seeing the flag and showing the page, or None. Only files are looked at."""
+    if not directory.flag.exists():
+        return "lets visitors in: the flag points to a window that is gone"
+    pages = [page for page in (directory.flag / "503.html", directory.pages / "503.html") if page.is_file()]
+    if not pages:
+        return f"sees the flag, but there is no {directory.pages / '503.html'}: visitors get Nginx's own page"
+    page = pages[0].resolve()
+    for path in (*reversed(page.parents), page):
+        mode = path.stat().st_mode
+        if not mode & (stat.S_IXOTH if stat.S_ISDIR(mode) else stat.S_IROTH):
+            return f"may not be able to read the page: {path} is closed to others (mode {stat.S_IMODE(mode):o})"
+    return None
+
+
+def _show(directory: StateDirectory) -> None:
+    """Print the state of a site, to be read at a glance."""
+    about = describe(directory)
+    window, deploy = about["window"] or {}, about["unfinished_deploy"]
+    head = "CLOSED to visitors" if about["on"] else "OPEN to visitors"
+    if about["opened_with"] == "hand":
+        head += ", by hand"
+    if about["overdue"]:
+        head += ", OVERDUE"
+    lines = [f"{directory.site}: {head}"]
+    rows = {
+        "since": about["since"] and f"{about['since']} ({_distance(about['since'])})",
+        "until": about["until"] and f"{about['until']} ({_distance(about['until'])})",
+        "reason": window.get("reason"),
+        "by": window.get("opened_by"),
+        "nginx": about["nginx_fault"] or ("sees the flag and can read the page" if about["on"] else "sees no flag"),
+        "problem": about["problem"],
+        "deploy": deploy
+        and f"{deploy['holder'].get('user', 'somebody')}'s is not finished: phase {deploy.get('phase')}",
+        "next": _next_command(directory, about),
+    }
+    if about["on"] and about["opened_with"] == "window" and not about["until"]:
+        rows["until"] = "not known"
+    lines += [f"  {title:<8}{_printable(str(text))}" for title, text in rows.items() if text]
+    print("\n".join(lines))
+
+
+def _next_command(directory: StateDirectory, about: dict[str, Any]) -> str:
+    if not about["opened_with"]:
+        return f"intermission on {directory.site} --for 30m"
+    if is_of_deploy(directory.flagged_id()):
+        return "deploy again, which opens the site when it succeeds"
+    return f"intermission off {directory.site}"
+
+
+def _distance(instant: str) -> str:
+    """Say how far an instant is from now, in its two largest units."""
+    try:
+        seconds = round((parse_instant(instant) - datetime.now(timezone.utc)).total_seconds())
+    except ValueError:
+        return "no instant"
+    left, parts = abs(seconds), []
+    for unit, length in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
+        if left >= length:
+            parts.append(f"{left // length}{unit}")
+            left %= length
+    text = " ".join(parts[:2])
+    return "now" if not text else f"in {text}" if seconds > 0 else f"{text} ago"
+
+
+def _printable(text: str) -> str:
+    """Keep what others have written from steering the terminal."""
+    return "".join(character if character.isprintable() else "?" for character in text)

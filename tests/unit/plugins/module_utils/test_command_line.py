@@ -1,0 +1,280 @@
+"""The command ``intermission``: what it does, prints and returns, called in this process."""
+
+from __future__ import annotations
+
+import grp
+import json
+import os
+import re
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import yaml
+from ansible_collections.intermission.django.plugins.module_utils import command_line
+from ansible_collections.intermission.django.plugins.module_utils.command_line import VERSION
+from ansible_collections.intermission.django.plugins.module_utils.deploy import DeployRecord
+from ansible_collections.intermission.django.plugins.module_utils.state import StateDirectory, Window
+
+START = "2026-12-01T01:00:00Z"
+ADA = {"user": "ada", "host": "laptop", "pid": 11, "started": "100"}
+
+
+class Command:
+    """Run the command and keep what it says."""
+
+    def __init__(self, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self.root, self.capsys = root, capsys
+        self.out = self.err = ""
+
+    def __call__(self, *arguments: str) -> int:
+        try:
+            status: int | str | None = command_line.main(list(arguments), str(self.root))
+        except SystemExit as ended:
+            status = ended.code
+        self.out, self.err = self.capsys.readouterr()
+        assert isinstance(status, int)
+        return status
+
+
+@pytest.fixture
+def command(site: StateDirectory, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
+    for name in ("SUDO_USER", "SSH_CONNECTION"):
+        monkeypatch.delenv(name, raising=False)
+    (site.pages / "503.html").write_text("<html></html>\n")
+    monkeypatch.setattr(command_line, "nginx_fault", lambda directory: None)  # pytest closes its directories to others
+    return Command(site.path.parent, capsys)
+
+
+def test_on_then_off(command: Command, site: StateDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SUDO_USER", "ada")
+    monkeypatch.setenv("SSH_CONNECTION", "192.0.2.7 50000 192.0.2.1 22")
+    assert command("on", "shop", "--for", "10m", "--reason", "Disk", "--message", "Soon back") == 0
+    window = site.current_window()
+    assert window is not None
+    assert re.fullmatch(r"window-\d{8}T\d{6}", window.id)
+    assert (window.reason, window.message, window.opened_by) == ("Disk", "Soon back", "ada")
+    lines = dict(line.split(maxsplit=1) for line in command.out.splitlines())
+    assert lines["shop:"] == "CLOSED to visitors"
+    assert lines["since"].startswith(window.start)
+    assert re.fullmatch(rf"{window.end} \(in (10m|9m \d+s)\)", lines["until"])
+    assert (lines["reason"], lines["by"], lines["next"]) == ("Disk", "ada", "intermission off shop")
+    assert lines["nginx"] == "sees the flag and can read the page"
+    assert command("off", "shop") == 0
+    assert not site.flag.is_symlink()
+    assert command.out.startswith("shop: OPEN to visitors\n")
+    assert "intermission on shop --for 30m" in command.out
+    assert [(entry["event"], entry["by"], entry["from"]) for entry in site.journal(9)] == [
+        ("opened", "ada", "192.0.2.7"),
+        ("closed", "ada", "192.0.2.7"),
+    ]
+
+
+def test_what_is_so_already_is_no_failure(command: Command, site: StateDirectory) -> None:
+    assert command("off", "shop") == 0
+    assert command.out.startswith("Nothing to do: no window is open.\nshop: OPEN")
+    assert command("on", "shop", "--until", "2999-12-01T03:00+01:00") == 0
+    assert command("on", "shop", "--until", "2999-12-01T02:00Z") == 0
+    assert command.out.startswith("Nothing to do: the same window is open already.\nshop: CLOSED")
+    assert len(site.journal(9)) == 1
+
+
+def test_an_end_that_is_not_known(command: Command) -> None:
+    assert command("on", "shop") == 0
+    assert "  until   not known\n" in command.out
+
+
+def test_who_and_where_without_sudo_or_ssh(
+    command: Command, site: StateDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_terminal(descriptor: int) -> str:
+        raise OSError(25, "Inappropriate ioctl for device")
+
+    monkeypatch.setattr(os, "ttyname", no_terminal)
+    monkeypatch.setenv("LOGNAME", "mallory")
+    command("on", "shop")
+    entry = site.journal(1)[0]
+    assert (entry["by"], entry["from"]) == (command_line.account(), "console")
+    assert entry["by"] != "mallory"
+    monkeypatch.setattr(os, "ttyname", lambda descriptor: "/dev/pts/7")
+    command("off", "shop")
+    assert site.journal(1)[0]["from"] == "/dev/pts/7"
+
+
+def test_the_window_of_a_deploy_is_not_closed(command: Command, site: StateDirectory) -> None:
+    site.open(Window(id="deploy-r1-20261201T010000", site="shop", start=START), "ada", "laptop")
+    assert command("off", "shop") == 1
+    assert "closed by a deploy that is under way or has failed (deploy-r1-20261201T010000)" in command.err
+    assert "intermission off shop --force" in command.err
+    assert site.flag.exists()
+    command("status", "shop")
+    assert "  next    deploy again" in command.out
+    assert command("off", "shop", "--force") == 0
+    assert not site.flag.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["on", "shop", "--for", "soon"], "'soon' is not a duration. Give --for a duration, for instance 30m"),
+        (["on", "shop", "--until", "2020-01-01T00:00Z"], "has passed"),
+        (["on", "shop", "--for", "5m", "--until", "2999-01-01T00:00Z"], "only one can be true"),
+        (["on", "shop", "--reason", "\udcff"], "is not text in the encoding of this session"),
+        (["on", "blog"], "There is no site 'blog' on this host. The sites of this host are: shop."),
+        (["off", "../state/shop"], "The sites of this host are: shop."),
+        (["status", "blog"], "The sites of this host are: shop."),
+        (["on"], "SITE"),
+        ([], "COMMAND"),
+        (["on", "shop", "--forc", "1m"], "--forc"),
+    ],
+)
+def test_what_makes_no_sense(command: Command, site: StateDirectory, arguments: list[str], said: str) -> None:
+    assert command(*arguments) == 2
+    assert said in command.err
+    assert command.out == ""
+    assert not site.flag.is_symlink()
+
+
+def test_a_host_without_sites(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    command = Command(tmp_path / "nowhere", capsys)
+    assert command("status") == 0
+    assert "There is no site below" in command.out
+    assert command("on", "shop") == 2
+    assert "There is no site at all below" in command.err
+
+
+def test_the_state_of_all_sites(command: Command, site: StateDirectory) -> None:
+    StateDirectory(str(command.root), "blog").make()
+    (command.root / ".shop.nginx.pending").touch()
+    (command.root / "lost+found").mkdir()
+    site.open(Window(id="one", site="shop", start=START, end="2026-12-01T02:00:00Z"), "ada", "here")
+    assert command("status") == 0
+    assert [line for line in command.out.splitlines() if not line.startswith(" ")][0] == "blog: OPEN to visitors"
+    assert command("status", "--json") == 0
+    document = json.loads(command.out)
+    assert document["version"] == VERSION
+    assert [(entry["site"], entry["state"]) for entry in document["sites"]] == [("blog", "open"), ("shop", "closed")]
+    assert document["sites"][1]["window"]["id"] == "one"
+    assert document["sites"][1]["journal"][-1]["by"] == "ada"
+    assert command("status", "blog", "--json") == 0
+    assert [entry["site"] for entry in json.loads(command.out)["sites"]] == ["blog"]
+
+
+def test_a_flag_set_by_hand_and_a_window_past_its_end(command: Command, site: StateDirectory) -> None:
+    site.flag.touch()
+    command("status", "shop")
+    assert command.out.startswith("shop: CLOSED to visitors, by hand\n")
+    site.open(Window(id="one", site="shop", start=START, end="2020-12-01T02:00:00Z"), "ada", "here")
+    command("status", "shop")
+    assert command.out.startswith("shop: CLOSED to visitors, OVERDUE\n")
+
+
+def test_an_unfinished_deploy_is_shown(command: Command, site: StateDirectory) -> None:
+    DeployRecord(site).begin(ADA, "r1", take_over=False)
+    command("status", "shop")
+    assert "  deploy  ada's is not finished: phase prepare\n" in command.out
+
+
+def test_what_others_wrote_does_not_steer_the_terminal(command: Command, site: StateDirectory) -> None:
+    site.open(Window(id="one", site="shop", start=START, reason="\x1b[2J\nshop: OPEN"), "ada", "here")
+    command("status", "shop")
+    assert "  reason  ?[2J?shop: OPEN\n" in command.out
+
+
+def test_a_failure_is_one_line(command: Command, site: StateDirectory) -> None:
+    site.journal_file.mkdir()
+    assert command("on", "shop") == 1
+    assert command.err == f"intermission: {site.journal_file}: Is a directory\n"
+    (site.pages / "503.template").unlink()
+    assert command("on", "shop", "--reason", "Another") == 1
+    assert command.err.count("\n") == 1
+    assert "apply the role maintenance_page" in command.err
+
+
+@pytest.mark.parametrize(
+    ("group", "mode", "groups", "members", "said"),
+    [
+        (54321, 0o2775, [], [], "An administrator adds bob with: adduser bob 54321"),
+        (54321, 0o2775, [], ["bob"], "bob has become a member since this session began: log out and in again."),
+        (54321, 0o2775, [54321], ["bob"], "bob is a member, but .*/shop is closed to the group"),
+        (54321, 0o2755, [], [], "only root may, on this host"),
+        (0, 0o2775, [], [], "only root may, on this host"),
+    ],
+)
+def test_who_may_not(
+    command: Command,
+    site: StateDirectory,
+    monkeypatch: pytest.MonkeyPatch,
+    group: int,
+    mode: int,
+    groups: list[int],
+    members: list[str],
+    said: str,
+) -> None:
+    found = os.stat_result((mode, 0, 0, 1, 0, group, 0, 0, 0, 0))
+    real = Path.stat
+    monkeypatch.setattr(Path, "stat", lambda path, **more: found if path == site.path else real(path, **more))
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    monkeypatch.setattr(os, "getgroups", lambda: groups)
+    monkeypatch.setattr(command_line, "account", lambda: "bob")
+    monkeypatch.setattr(grp, "getgrnam", lambda name: grp.struct_group((name, "x", group, members)))
+    monkeypatch.setattr(command_line, "known_sites", lambda root: ["shop"])
+    assert command("on", "shop") == 77
+    assert re.search(said, command.err)
+    assert not site.flag.is_symlink()
+
+
+def test_the_version_is_that_of_the_collection(command: Command) -> None:
+    assert command("--version") == 0
+    assert command.out == f"intermission {VERSION}\n"
+    galaxy = yaml.safe_load((Path(__file__).parents[4] / "galaxy.yml").read_text())
+    assert galaxy["version"] == VERSION
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        ("none", None),
+        ("by hand", None),
+        ("window gone", "lets visitors in: the flag points to a window that is gone"),
+        ("page closed", "may not be able to read the page: .*/windows/one/503.html is closed to others \\(mode 600\\)"),
+        ("windows closed", "may not be able to read the page: .*/windows is closed to others \\(mode 700\\)"),
+        ("no page", "sees the flag, but there is no .*/pages/503.html: visitors get Nginx's own page"),
+    ],
+)
+def test_what_nginx_sees(public_path: Path, damage: str, said: str | None) -> None:
+    site = StateDirectory(str(public_path / "state"), "shop")
+    site.make()
+    for name in ("503.template", "503.html"):
+        (site.pages / name).write_text("<html></html>")
+        (site.pages / name).chmod(0o644)
+    site.open(Window(id="one", site="shop", start=START), "ada", "here")
+    if damage == "by hand":
+        site.close("ada", "here")
+        site.flag.touch()
+    elif damage == "window gone":
+        (site.windows / "one").rename(site.windows / "two")
+    elif damage == "page closed":
+        (site.windows / "one" / "503.html").chmod(0o600)
+    elif damage == "windows closed":
+        site.windows.chmod(0o700)
+    elif damage == "no page":
+        (site.windows / "one" / "503.html").unlink()
+        (site.pages / "503.html").unlink()
+    fault = command_line.nginx_fault(site)
+    assert (fault is None) if said is None else re.fullmatch(said, fault or "")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(600, "in 10m"), (90061, "in 1d 1h"), (-5, "5s ago"), (-3600, "1h ago"), (0, "now")]
+)
+def test_distances(seconds: int, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    noon = datetime(2026, 12, 1, 12, tzinfo=UTC)
+
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz: object = None) -> datetime:  # type: ignore[override]
+            return noon
+
+    monkeypatch.setattr(command_line, "datetime", Clock)
+    assert command_line._distance((noon + timedelta(seconds=seconds)).isoformat()) == text
