@@ -17,9 +17,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-PACKAGES = (
-    "systemd,systemd-sysv,dbus,libpam-systemd,python3-minimal,python3-apt,openssh-server,iproute2,sudo,ca-certificates,openssl"
-)
+PACKAGES = "systemd,systemd-sysv,dbus,libpam-systemd,python3-minimal,python3-apt,openssh-server,iproute2,sudo,ca-certificates,openssl"
 TOOLS = {"podman": "podman", "runc": "runc", "debootstrap": "debootstrap", "ssh": "openssh-client"}
 CNI = Path("/usr/lib/cni/bridge")
 AUTHORITIES = Path("/usr/local/share/ca-certificates")
@@ -75,7 +73,9 @@ def build(release: str, image: str) -> None:
         subprocess.run(["chroot", str(root), "sh", "-ec", PROVISION], check=True)
         shutil.rmtree(root / "var/cache/apt/archives", ignore_errors=True)
         tar = subprocess.Popen(["tar", "-C", str(root), "-c", "."], stdout=subprocess.PIPE)
-        subprocess.run(["podman", "import", "--quiet", "-", image], stdin=tar.stdout, check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(
+            ["podman", "import", "--quiet", "-", image], stdin=tar.stdout, check=True, stdout=subprocess.DEVNULL
+        )
 
 
 def main() -> None:

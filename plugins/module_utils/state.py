@@ -264,8 +264,15 @@ class StateDirectory:
         base_id = window.id
         with self.locked():
             current = self.current_window()
-            if current is not None and self.flag.exists() and current.same_request(window):
-                return False
+            if current is not None and self.flag.exists():
+                if current.same_request(window):
+                    return False
+                if current.deploys and not window.deploys:
+                    raise StateError(
+                        f"{self.site} is closed already, by a deploy that is under way or has failed ({current.id}): a window "
+                        "in its place could be closed like any other, and would open a half migrated site. Deploy again, or "
+                        "open the site by force first"
+                    )
             number = 1
             while os.path.lexists(self.windows / window.id):
                 number += 1

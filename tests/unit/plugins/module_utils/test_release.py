@@ -242,8 +242,7 @@ def python(tmp_path: Path, empty_virtualenv: Path) -> str:
     """A Python that makes virtualenvs fast, and is else this one."""
     program = tmp_path / "python"
     program.write_text(
-        f'#!/bin/sh\n[ "$2" != venv ] && exec {sys.executable} "$@"\n'
-        f'mkdir -p "$3" && cp -a {empty_virtualenv}/. "$3"\n'
+        f'#!/bin/sh\n[ "$2" != venv ] && exec {sys.executable} "$@"\nmkdir -p "$3" && cp -a {empty_virtualenv}/. "$3"\n'
     )
     program.chmod(0o755)
     return str(program)

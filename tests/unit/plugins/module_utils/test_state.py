@@ -135,6 +135,14 @@ def test_another_end_replaces_the_flag_without_a_gap(site: StateDirectory) -> No
     assert str(site.flag.readlink()) == "windows/one.2"
 
 
+def test_a_deploys_window_is_not_replaced_by_one_that_anybody_may_close(site: StateDirectory) -> None:
+    site.open(Window(id="deploy-r1", site="shop", start="2026-12-01T01:00:00Z"), "ada", "here")
+    with pytest.raises(StateError, match="closed already, by a deploy"):
+        site.open(Window(id="window-1", site="shop", start="2026-12-01T01:00:00Z"), "bob", "here")
+    assert site.flagged_id() == "deploy-r1"
+    assert site.open(Window(id="deploy-r2", site="shop", start="2026-12-01T01:00:00Z", reason="r2"), "ada", "here")
+
+
 def test_a_second_window_of_the_same_id_gets_a_number(site: StateDirectory) -> None:
     site.open(ONE, "ada", "here")
     site.close("ada", "here")

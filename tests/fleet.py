@@ -1,0 +1,44 @@
+"""A site on hosts of their own, as the checks of Molecule's scenarios drive it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from typing import Any
+
+from testinfra.host import Host
+
+from driving import BIN, Site, wait_until
+
+REBOOT_SECONDS = 120.0
+
+
+class Fleet(Site):
+    """The site of an inventory, on hosts of their own."""
+
+    def __init__(self, inventory: str) -> None:
+        command = [str(BIN / "ansible-inventory"), "--inventory", inventory, "--list"]
+        listed = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        self.hosts: dict[str, dict[str, Any]] = listed["_meta"]["hostvars"]
+        site = next(its["intermission_site"] for its in self.hosts.values() if "intermission_site" in its)
+        its = {name: self.hosts[name] for name in listed[site]["hosts"]}
+        urls = {name: f"http://{one['ansible_host']}:{one.get('lab_port', 80)}" for name, one in its.items()}
+        super().__init__(urls, next(iter(its.values()))["intermission_server_names"][0], os.environ)
+        self.playbook_arguments = ["--inventory", inventory]
+
+
+def reboot(host: Host) -> None:
+    """Reboot a host and wait until systemd has started everything."""
+    before = boot_id(host)
+    host.run("systemctl reboot")
+    wait_until(lambda: boot_id(host) not in (before, ""), "the host has rebooted", REBOOT_SECONDS)
+    host.run("systemctl is-system-running --wait")
+
+
+def boot_id(host: Host) -> str:
+    """Give what differs from boot to boot, nothing while the host cannot be reached."""
+    try:
+        return str(host.run("stat -c %Y /proc/1").stdout.strip())
+    except RuntimeError:
+        return ""
