@@ -10,8 +10,18 @@ import tempfile
 from pathlib import Path
 from typing import Any, Optional
 
-from ansible_collections.intermission.django.plugins.module_utils import django_side
+from ansible_collections.intermission.django.plugins.module_utils import databases, django_side
 from ansible_collections.intermission.django.plugins.module_utils.environment import load_file
+
+PROGRAM = """
+import sys
+import types
+
+for name, source in {sources!r}:
+    module = sys.modules[name] = types.ModuleType(name)
+    exec(compile(source, name, "exec"), module.__dict__)
+module.main()
+"""
 
 
 class MigrationError(Exception):
@@ -24,13 +34,19 @@ def process_environment(environment_file: Optional[str]) -> dict[str, str]:
     return {**basics, **(load_file(environment_file) if environment_file else {})}
 
 
+def program() -> str:
+    """Write ``django_side``, and ``databases`` that it imports, as one program that needs no file."""
+    modules = (databases, django_side)
+    return PROGRAM.format(sources=[(module.__name__, inspect.getsource(module)) for module in modules])
+
+
 def run(python: str, project: str, environment_file: Optional[str], **request: Any) -> dict[str, Any]:
     """Run ``django_side`` in a project directory. Raises MigrationError with the last lines that it said."""
     with tempfile.TemporaryDirectory(prefix="intermission-") as directory:
         result = Path(directory) / "result.json"
         answer = subprocess.run(
             [python, "-", json.dumps({**request, "result": str(result)})],
-            input=inspect.getsource(django_side),
+            input=program(),
             cwd=project,
             env=process_environment(environment_file),
             capture_output=True,
