@@ -204,7 +204,7 @@ class PostgreSQL(Database):
         known = {name: value for name, value in self.parameters().items() if name != "password"}
         where = shlex.quote(" ".join(f"{name}={conninfo_value(value)}" for name, value in known.items()))
         return [
-            f"echo {shlex.quote(DROP_OWN_TABLES)} | psql --dbname={where}",
+            f'echo "{DROP_OWN_TABLES}" | psql --dbname={where}',
             f"pg_restore --clean --if-exists --no-owner --dbname={where} {shlex.quote(backup)}",
         ]
 
