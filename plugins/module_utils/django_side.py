@@ -1,26 +1,27 @@
 """What runs inside the site's own Django, with the release's Python: the plan of migrations, and migrating.
 
-This file is fed to that Python on standard input (``migrations.run``), so that nothing is installed into the site. It takes
-its request as one JSON argument and writes its result as JSON to the file that the request names.
+This file and ``databases`` are fed to that Python on standard input (``migrations.program``), so that nothing is installed
+into the site. It takes its request as one JSON argument and writes its result as JSON to the file that the request names.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import io
 import json
 import os
-import re
 import runpy
-import sqlite3
 import sys
 import time
 import traceback
-from datetime import datetime, timezone
 from typing import Any
 
-SQLITE = "django.db.backends.sqlite3"
+from ansible_collections.intermission.django.plugins.module_utils.databases import (
+    DatabaseFault,
+    back_up,
+    database_of,
+    forget_backups,
+)
 
 
 def set_up_django() -> None:
@@ -46,17 +47,21 @@ def pending(alias: str, targets: dict[str, str] | None = None) -> list[dict[str,
     """List the migrations that are to be applied, in order, or to be reversed where the targets lie behind.
 
     ``targets`` maps an app to its last wanted migration, this release's own by default; apps that it does not name are
-    taken back to nothing. Each entry has app, name, operations, backwards and reversible.
+    taken back to nothing. Each entry has app, name, label (both), operations, atomic,
+    backwards and reversible.
     """
     from django.db import connections
     from django.db.migrations.executor import MigrationExecutor
 
-    executor = MigrationExecutor(connections[alias])
+    connection = connections[alias]
+    executor = MigrationExecutor(connection)
     return [
         {
             "app": migration.app_label,
             "name": migration.name,
+            "label": f"{migration.app_label}.{migration.name}",
             "operations": [operation.describe() for operation in migration.operations],
+            "atomic": migration.atomic and connection.features.can_rollback_ddl,
             "backwards": backwards,
             "reversible": all(operation.reversible for operation in migration.operations),
         }
@@ -87,59 +92,22 @@ def unknown(alias: str) -> list[str]:
     ]
 
 
-def plan(alias: str, targets: dict[str, str] | None) -> dict[str, Any]:
-    """Tell which database it is, what is pending on it, and where this release's migrations end."""
-    from django.conf import settings
+def plan(alias: str, targets: dict[str, str] | None, backup: bool) -> dict[str, Any]:
+    """Tell which database it is, what stands against migrating it, what is pending, and where the migrations end."""
+    from django.db import connections
 
-    database = settings.DATABASES[alias]
+    connection = connections[alias]
+    database = database_of(connection)
     return {
-        "engine": database["ENGINE"],
-        "database": str(database["NAME"]),
+        "engine": connection.settings_dict["ENGINE"],
+        "vendor": connection.vendor,
+        "database": database.name,
+        "host": database.host,
         "pending": pending(alias, targets),
         "unknown": unknown(alias),
         "heads": heads(),
+        "faults": database.faults(backup),
     }
-
-
-@contextlib.contextmanager
-def migration_lock(database: str) -> Any:
-    """Hold the database's migration lock: flock(2) on a file beside an SQLite database; the kernel frees it."""
-    with open(f"{database}.migrate-lock", "a", encoding="utf-8") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise RuntimeError(f"another migration of {database} is running") from error
-        yield
-
-
-def back_up(database: str, directory: str) -> str:
-    """Copy an SQLite database while it is in use, and check that the copy is whole; gives its path."""
-    os.makedirs(directory, mode=0o700, exist_ok=True)
-    made = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S.%fZ")
-    copy = os.path.join(directory, f"{os.path.basename(database)}.{made}")
-    partial = f"{copy}.partial"
-    descriptor = os.open(partial, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
-    os.close(descriptor)
-    with (
-        contextlib.closing(sqlite3.connect(database)) as source,
-        contextlib.closing(sqlite3.connect(partial)) as target,
-    ):
-        source.backup(target)
-        verdict = target.execute("PRAGMA integrity_check").fetchone()[0]
-    if verdict != "ok":
-        raise RuntimeError(f"the backup {partial} is damaged: {verdict}")
-    with open(partial, "rb") as stream:
-        os.fsync(stream.fileno())
-    os.replace(partial, copy)
-    return copy
-
-
-def forget_backups(database: str, directory: str, keep: int) -> None:
-    """Remove all but the newest backups of a database, at least one, and nothing that is no backup."""
-    backup = re.compile(re.escape(os.path.basename(database)) + r"\.\d{8}T\d{6}\.\d{6}Z")
-    copies = sorted(name for name in os.listdir(directory) if backup.fullmatch(name))
-    for name in copies[: -max(keep, 1)]:
-        os.unlink(os.path.join(directory, name))
 
 
 def migrate(
@@ -147,26 +115,42 @@ def migrate(
 ) -> dict[str, Any]:
     """Migrate under the lock, after a backup; a failure is told, not raised, with what was done before it.
 
-    ``started`` tells whether the schema may have been touched.
+    ``started`` tells whether the schema may have been touched, ``halfway`` whether a part of the migration that failed
+    may be there.
     """
-    result: dict[str, Any] = plan(alias, targets)
-    result.update(backup=None, applied=[], failure="", failed_migration=None, started=False, seconds=0.0)
+    from django.db import connections
+
+    connection = connections[alias]
+    database = database_of(connection)
+    result: dict[str, Any] = plan(alias, targets, bool(backup_directory))
+    result.update(backup=None, restore=[], applied=[], failure="", failed_migration=None, halfway=False)
+    result.update(started=False, seconds=0.0)
     try:
-        with migration_lock(result["database"]):
+        if result["faults"]:
+            raise DatabaseFault("; ".join(result["faults"]))
+        with database.lock():
             before = pending(alias, targets)
+            tables = set(connection.introspection.table_names())
             if backup_directory and before:
-                result["backup"] = back_up(result["database"], backup_directory)
-                forget_backups(result["database"], backup_directory, keep_backups)
+                connection.close()  # a long backup must not leave it to a server's or a firewall's idle timeout
+                result["backup"] = back_up(database, backup_directory)
+                forget_backups(database, backup_directory, keep_backups)
             result["started"] = True
             started = time.monotonic()
             try:
                 run_migrations(alias, before, targets)
             finally:
                 result["seconds"] = round(time.monotonic() - started, 3)
-                left = [f"{entry['app']}.{entry['name']}" for entry in pending(alias, targets)]
-                names = [f"{entry['app']}.{entry['name']}" for entry in before]
-                result["applied"] = [name for name in names if name not in left]
-                result["failed_migration"] = next((name for name in names if name in left), None)
+                if result["backup"]:
+                    created = sorted(set(connection.introspection.table_names()) - tables)
+                    result["restore"] = database.restore(result["backup"], created)
+                left = [entry["label"] for entry in pending(alias, targets)]
+                result["applied"] = [entry["label"] for entry in before if entry["label"] not in left]
+                failed = next((entry for entry in before if entry["label"] in left), None)
+                if failed:
+                    result.update(failed_migration=failed["label"], halfway=not failed["atomic"])
+    except DatabaseFault as error:
+        result["failure"] = str(error)
     except Exception as error:
         result["failure"] = f"{type(error).__name__}: {error}"
         result["traceback"] = traceback.format_exc()[-4000:]
@@ -190,12 +174,8 @@ def main() -> None:
     request = json.loads(sys.argv[1])
     set_up_django()
     if request["verb"] == "plan":
-        result = plan(request["database"], request["targets"])
+        result = plan(request["database"], request["targets"], bool(request["backup_directory"]))
     else:
         result = migrate(request["database"], request["targets"], request["backup_directory"], request["keep_backups"])
     with open(request["result"], "w", encoding="utf-8") as stream:
         json.dump(result, stream)
-
-
-if __name__ == "__main__":
-    main()

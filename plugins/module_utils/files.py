@@ -68,11 +68,18 @@ def sync_directory(directory: Path) -> None:
         os.close(descriptor)
 
 
-def write_file(path: Path, content: bytes, mode: int = 0o644, mtime: Optional[float] = None) -> None:
+def write_file(
+    path: Path,
+    content: bytes,
+    mode: int = 0o644,
+    mtime: Optional[float] = None,
+    owner: Optional[tuple[int, int]] = None,
+) -> None:
     """Replace a file atomically and durably.
 
     The mode is set whatever the umask is, and a symlink is not followed; ``mtime`` is in seconds since the epoch, now
-    by default. Raises OSError, for instance when the disk is full: the former file is then untouched.
+    by default; ``owner`` is a user and a group by number. Raises OSError, for instance when the disk is full: the
+    former file is then untouched.
     """
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
@@ -80,6 +87,8 @@ def write_file(path: Path, content: bytes, mode: int = 0o644, mtime: Optional[fl
         with open(partial, "wb", opener=lambda name, flags: os.open(name, flags | os.O_EXCL, 0o600)) as stream:
             stream.write(content)
             stream.flush()
+            if owner is not None:
+                os.fchown(stream.fileno(), *owner)
             os.fchmod(stream.fileno(), mode)
             if mtime is not None:
                 os.utime(stream.fileno(), (mtime, mtime))

@@ -10,9 +10,19 @@ import tempfile
 from pathlib import Path
 from typing import Any, Optional
 
-from ansible_collections.intermission.django.plugins.module_utils import django_side
+from ansible_collections.intermission.django.plugins.module_utils import databases, django_side
 from ansible_collections.intermission.django.plugins.module_utils.account import home, run_as
 from ansible_collections.intermission.django.plugins.module_utils.environment import load_file
+
+PROGRAM = """
+import sys
+import types
+
+for name, source in {sources!r}:
+    module = sys.modules[name] = types.ModuleType(name)
+    exec(compile(source, name, "exec"), module.__dict__)
+module.main()
+"""
 
 
 class MigrationError(Exception):
@@ -23,6 +33,12 @@ def process_environment(environment_file: Optional[str], user: Optional[str] = N
     """Give the environment that the site's own code runs in: this one's basics, the account's, and the environment file."""
     basics = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
     return {**basics, **home(user), **(load_file(environment_file) if environment_file else {})}
+
+
+def program() -> str:
+    """Write ``django_side``, and ``databases`` that it imports, as one program that needs no file."""
+    modules = (databases, django_side)
+    return PROGRAM.format(sources=[(module.__name__, inspect.getsource(module)) for module in modules])
 
 
 def run(
@@ -40,7 +56,7 @@ def run(
             os.chown(place, account["user"], account["group"])
         answer = subprocess.run(
             [python, "-", json.dumps({**request, "result": str(result)})],
-            input=inspect.getsource(django_side),
+            input=program(),
             cwd=project,
             env=process_environment(environment_file, user),
             capture_output=True,

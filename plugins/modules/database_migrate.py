@@ -72,8 +72,25 @@ engine:
   description: Django's database engine.
   returned: always
   type: str
+vendor:
+  description: What Django calls the engine's kind, V(sqlite), V(postgresql), V(mysql) (MariaDB too) or another.
+  returned: always
+  type: str
+database:
+  description: The database's name; the path of an SQLite database.
+  returned: always
+  type: str
+host:
+  description: The host of the database's server as the settings name it, or none.
+  returned: always
+  type: str
+faults:
+  description: What stands against migrating the database, or against the backup where O(backup_directory) is given.
+  returned: always
+  type: list
+  elements: str
 pending:
-  description: The migrations that are not applied, each with C(app), C(name), C(operations), C(backwards) and C(reversible).
+  description: The migrations that are not applied, each with C(app), C(name), C(label), C(operations), C(atomic), C(backwards) and C(reversible).
   returned: always
   type: list
   elements: dict
@@ -103,6 +120,15 @@ backup:
   description: Path of the backup.
   returned: with O(state=migrated)
   type: str
+restore:
+  description: The shell commands that restore the backup on this host.
+  returned: with O(state=migrated)
+  type: list
+  elements: str
+halfway:
+  description: Whether a part of the migration that failed may be in the database, because it does not run in a transaction.
+  returned: with O(state=migrated)
+  type: bool
 """
 
 

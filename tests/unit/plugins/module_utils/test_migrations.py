@@ -7,11 +7,12 @@ import sqlite3
 import stat
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from ansible_collections.intermission.django.plugins.module_utils import environment
-from ansible_collections.intermission.django.plugins.module_utils.django_side import back_up
+from ansible_collections.intermission.django.plugins.module_utils.databases import SQLite, back_up
 from ansible_collections.intermission.django.plugins.module_utils.migrations import (
     MigrationError,
     process_environment,
@@ -91,7 +92,7 @@ class Project:
 
     def ask(self, **request: Any) -> dict[str, Any]:
         """Plan."""
-        request = {"verb": "plan", "database": "default", "targets": None, **request}
+        request = {"verb": "plan", "database": "default", "targets": None, "backup_directory": None, **request}
         return run(sys.executable, str(self.path), str(self.environment), **request)
 
     def migrate(self, **request: Any) -> dict[str, Any]:
@@ -193,7 +194,8 @@ def test_the_backup_is_of_a_database_in_use(migrated: Project) -> None:
 
 def test_a_backup_never_takes_the_place_of_another(project: Project) -> None:
     sqlite3.connect(project.database).close()
-    copies = {back_up(str(project.database), str(project.backups)) for _ in range(3)}
+    database = SQLite(SimpleNamespace(settings_dict={"NAME": project.database}))
+    copies = {back_up(database, str(project.backups)) for _ in range(3)}
     assert len(copies) == len(list(project.backups.iterdir())) == 3
 
 
@@ -226,7 +228,7 @@ def test_another_migration_holds_the_lock(project: Project) -> None:
     with Path(f"{project.database}.migrate-lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         result = project.migrate()
-    assert result["failure"] == f"RuntimeError: another migration of {project.database} is running"
+    assert result["failure"] == f"another migration of {project.database} is running"
     assert (result["started"], result["applied"], result["backup"]) == (False, [], None)
     assert project.tables() == {}
 

@@ -1,0 +1,350 @@
+"""The database server on this host: a site's user, its database, and who may connect.
+
+SQL goes to the server's own client on standard input, as the server's administrator: the user postgres, or MariaDB's root.
+Passwords are hashed here, so that they reach neither a list of processes nor a server's log.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import ipaddress
+import json
+import os
+import re
+import secrets
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.intermission.django.plugins.module_utils.files import write_file
+
+NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+RESERVED = {"postgres", "template0", "template1", "root", "mysql", "sys", "information_schema", "performance_schema"}
+LOCAL = {"", "localhost", "127.0.0.1", "::1"}
+SCRAM = re.compile(r"SCRAM-SHA-256\$(\d+):([^$]+)\$[^:]+:.+")
+SCRAM_ITERATIONS = 4096
+START_SECONDS = 60.0
+POLL_SECONDS = 0.2
+
+
+class ServerError(Exception):
+    """The server could not be brought to what is wanted; the message says why, without a password."""
+
+
+def scram_verifier(password: str, salt: bytes, iterations: int = SCRAM_ITERATIONS) -> str:
+    """Hash a password as PostgreSQL stores it (RFC 5803)."""
+    salted = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, iterations)
+    client_key = hmac.digest(salted, b"Client Key", "sha256")
+    keys = (hashlib.sha256(client_key).digest(), hmac.digest(salted, b"Server Key", "sha256"))
+    salt_text, stored, server = (base64.b64encode(part).decode() for part in (salt, *keys))
+    return f"SCRAM-SHA-256${iterations}:{salt_text}${stored}:{server}"
+
+
+def scram_fits(verifier: str, password: str) -> bool:
+    """Tell whether what PostgreSQL stores is a hash of this password, in the way that is wanted."""
+    match = SCRAM.fullmatch(verifier)
+    return match is not None and hmac.compare_digest(
+        verifier, scram_verifier(password, base64.b64decode(match.group(2)), int(match.group(1)))
+    )
+
+
+def native_hash(password: str) -> str:
+    """Hash a password as MariaDB's mysql_native_password stores it."""
+    once = hashlib.sha1(password.encode(), usedforsecurity=False).digest()
+    return "*" + hashlib.sha1(once, usedforsecurity=False).hexdigest().upper()
+
+
+def networks(clients: Iterable[str]) -> list[Any]:
+    """Turn addresses, networks and host names into networks, in order, without this host's own. Raises ServerError."""
+    found = []
+    for client in clients:
+        try:
+            found.append(ipaddress.ip_network(client, strict=False))
+        except ValueError:
+            try:
+                answers = socket.getaddrinfo(client, None, type=socket.SOCK_STREAM)
+            except OSError as error:
+                raise ServerError(
+                    f"'{client}' is no address, and the database host cannot resolve it: {error}. Set"
+                    " django_database_clients to the addresses that the web hosts come from, for instance [10.0.0.0/24]"
+                ) from error
+            found += [ipaddress.ip_network(str(answer[4][0]).partition("%")[0]) for answer in answers]
+    others = {network for network in found if not network.is_loopback}
+    return sorted(others, key=lambda network: (network.version, network))
+
+
+def with_block(text: str, name: str, lines: Sequence[str]) -> str:
+    """Put the lines of a site at the start of a file, between marks; those that are between them already are replaced."""
+    begin, end = f"# BEGIN intermission {name}\n", f"# END intermission {name}\n"
+    rest = re.sub(f"(?ms)^{re.escape(begin)}.*?^{re.escape(end)}", "", text)
+    return begin + "".join(f"{line}\n" for line in lines) + end + rest
+
+
+def quoted(value: str) -> str:
+    """Quote a text for SQL; those here have no backslash, which MariaDB would take for an escape."""
+    return "'" + value.replace("'", "''") + "'"
+
+
+class Server:
+    """What the servers have in common: a client program, a unit, and the order of what is done."""
+
+    label = ""
+    unit = ""
+    client: tuple[str, ...] = ()
+    state_query = ""
+
+    def __init__(self, name: str, user: str, password: str, clients: Sequence[str], port: int | None = None) -> None:
+        """Take what the site needs. Raises ServerError where a name is none, or a client has no address."""
+        for given in (name, user):
+            if NAME.fullmatch(given) is None or given in RESERVED or given.startswith("pg_"):
+                raise ServerError(
+                    f"'{given}' cannot name a site's database or its user: a letter, then letters, digits and '_'"
+                )
+        self.name, self.user, self.password, self.port = name, user, password, port
+        self.clients = networks(clients)
+
+    def installed(self) -> bool:
+        """Tell whether the server's programs are there."""
+        raise NotImplementedError
+
+    def command(self) -> list[str]:
+        """Give the client program, which reads SQL from its standard input."""
+        raise NotImplementedError
+
+    def run(self, sql: str) -> str:
+        """Run SQL as the administrator. Raises ServerError with the server's message."""
+        ran = subprocess.run(
+            self.command(),
+            input=sql,
+            env={"PATH": os.environ.get("PATH", ""), "HOME": os.environ.get("HOME", "/"), "LC_ALL": "C.UTF-8"},
+            cwd="/",
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+        )
+        if ran.returncode != 0:
+            raise ServerError(f"{self.label} says: {ran.stderr.strip()[-2000:]}")
+        return ran.stdout
+
+    def state(self) -> dict[str, Any]:
+        """Ask the server what is there."""
+        answer: dict[str, Any] = json.loads(self.run(self.state_query.format(name=self.name, user=self.user)))
+        return answer
+
+    def statements(self, state: dict[str, Any]) -> list[tuple[str, str]]:
+        """Give what is to be done as pairs: what to call it, and the SQL. Raises ServerError."""
+        raise NotImplementedError
+
+    def listen_file(self, state: dict[str, Any]) -> tuple[Path, str]:
+        """Give the file that makes the server listen to other hosts, and its content."""
+        raise NotImplementedError
+
+    def is_deaf(self, state: dict[str, Any]) -> bool:
+        """Tell whether other hosts have to reach the server and it listens to this one only."""
+        listens = {address.strip() for address in (state["listen"] or "*").split(",")}
+        return bool(self.clients) and listens <= LOCAL
+
+    def allow(self, state: dict[str, Any], check: bool) -> list[tuple[str, str]]:
+        """Let the clients in where that needs a file; gives what changed as pairs of the file before and after."""
+        return []
+
+    def ask_or_start(self, check: bool) -> dict[str, Any] | None:
+        """Ask for the state, after starting a server that does not answer; None in check mode where there is none."""
+        try:
+            return self.state()
+        except (ServerError, OSError):
+            if check:
+                return None
+            self.restart()
+            return self.until(lambda state: True)
+
+    def restart(self) -> None:
+        """Restart the server's unit. Raises ServerError."""
+        ran = subprocess.run(["systemctl", "restart", self.unit], capture_output=True, text=True, check=False)
+        if ran.returncode != 0:
+            raise ServerError(f"{self.label} does not start: {ran.stderr.strip()}")
+
+    def until(self, condition: Any) -> dict[str, Any]:
+        """Wait until the server answers and its state is as wanted. Raises ServerError."""
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                state = self.state()
+                if condition(state):
+                    return state
+                fault = f"it listens on {state['listen']}"
+            except ServerError as error:
+                fault = str(error)
+            if time.monotonic() >= deadline:
+                raise ServerError(f"{self.label} was restarted, but after {START_SECONDS:g} s {fault}")
+            time.sleep(POLL_SECONDS)
+
+    def ensure(self, check: bool) -> tuple[list[str], list[dict[str, str]]]:
+        """Bring the server to what the site needs; gives what was done, or would be, and the differences of files."""
+        state = self.ask_or_start(check)
+        if state is None:
+            return [f"start {self.label}, create the user {self.user} and the database {self.name}"], []
+        statements = self.statements(state)
+        done, files = [what for what, _ in statements], []
+        if statements and not check:
+            self.run("".join(f"{sql};\n" for _, sql in statements))
+        for before, after in self.allow(state, check):
+            files.append({"before": before, "after": after})
+            done.append("let the clients in")
+        if self.is_deaf(state):
+            path, content = self.listen_file(state)
+            before = path.read_text(encoding="utf-8") if path.exists() else ""
+            files.append({"before": before, "after": content, "before_header": str(path), "after_header": str(path)})
+            done.append("listen to other hosts, and restart for it")
+            if not check:
+                write_file(path, content.encode())
+                self.restart()
+                self.until(lambda now: not self.is_deaf(now))
+        return done, files
+
+
+class PostgreSQL(Server):
+    """Debian's PostgreSQL."""
+
+    label = "PostgreSQL"
+    unit = "postgresql"
+    state_query = """
+SELECT json_build_object(
+  'verifier', (SELECT coalesce(rolpassword, '') FROM pg_authid WHERE rolname = '{user}' AND rolcanlogin),
+  'user', EXISTS (SELECT FROM pg_authid WHERE rolname = '{user}'),
+  'owner', (SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = '{name}'),
+  'encoding', (SELECT pg_encoding_to_char(encoding) FROM pg_database WHERE datname = '{name}'),
+  'listen', current_setting('listen_addresses'),
+  'config', current_setting('config_file'),
+  'hba', current_setting('hba_file'),
+  'loaded', extract(epoch FROM pg_conf_load_time()));
+"""
+
+    def installed(self) -> bool:
+        """Look for what Debian starts a cluster with."""
+        return shutil.which("psql") is not None and Path("/usr/bin/pg_ctlcluster").exists()
+
+    def command(self) -> list[str]:
+        """Run psql as the user postgres, over the unix socket."""
+        psql = ["psql", "--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--dbname=postgres"]
+        options = ["--set=ON_ERROR_STOP=1", "--set=VERBOSITY=terse", f"--port={self.port or 5432}"]
+        return ["runuser", "-u", "postgres", "--", *psql, *options]
+
+    def statements(self, state: dict[str, Any]) -> list[tuple[str, str]]:
+        """Create what is missing; a database of somebody else's is left alone."""
+        found = []
+        if not scram_fits(state["verifier"] or "", self.password):
+            verb = "ALTER" if state["user"] else "CREATE"
+            verifier = quoted(scram_verifier(self.password, secrets.token_bytes(16)))
+            what = f"change the password of the user {self.user}" if state["user"] else f"create the user {self.user}"
+            found.append((what, f'{verb} ROLE "{self.user}" LOGIN PASSWORD {verifier}'))
+        if state["owner"] is None:
+            create = f'CREATE DATABASE "{self.name}" OWNER "{self.user}" TEMPLATE template0 ENCODING \'UTF8\''
+            found.append((f"create the database {self.name}", create))
+        elif state["owner"] != self.user:
+            raise ServerError(
+                f"the database {self.name} is there, and belongs to {state['owner']}. Set django_database_user:"
+                f" {state['owner']}, or another django_database_name"
+            )
+        elif state["encoding"] != "UTF8":
+            raise ServerError(f"the database {self.name} is there, and is encoded in {state['encoding']}, not in UTF8")
+        return found
+
+    def listen_file(self, state: dict[str, Any]) -> tuple[Path, str]:
+        """Write into conf.d, which Debian's postgresql.conf includes; pg_hba.conf says who gets in."""
+        return Path(state["config"]).with_name("conf.d") / "intermission.conf", "listen_addresses = '*'\n"
+
+    def hba_lines(self) -> list[str]:
+        """Give the records of pg_hba.conf: this host, and over TLS the clients."""
+        who = f"{self.name} {self.user}"
+        local = [f"host {who} {address} scram-sha-256" for address in ("127.0.0.1/32", "::1/128")]
+        return local + [f"hostssl {who} {network} scram-sha-256" for network in self.clients]
+
+    def allow(self, state: dict[str, Any], check: bool) -> list[tuple[str, str]]:
+        """Keep the site's records at the start of pg_hba.conf, where the first that matches counts."""
+        path = Path(state["hba"])
+        before = path.read_text(encoding="utf-8")
+        after = with_block(before, self.name, self.hba_lines())
+        status = path.stat()
+        if before == after and status.st_mtime <= state["loaded"]:
+            return []
+        if not check:
+            owner = (status.st_uid, status.st_gid)
+            write_file(path, after.encode(), status.st_mode & 0o777, owner=owner)
+            faults = self.run("SELECT error FROM pg_hba_file_rules WHERE error IS NOT NULL").strip()
+            if faults:
+                write_file(path, before.encode(), status.st_mode & 0o777, owner=owner)
+                raise ServerError(f"PostgreSQL refuses {path}: {faults}")
+            self.run("SELECT pg_reload_conf()")
+        return [(before, after)]
+
+
+class MariaDB(Server):
+    """Debian's MariaDB: an account for each client, all with the same password and rights."""
+
+    label = "MariaDB"
+    unit = "mariadb"
+    state_query = """
+SELECT JSON_OBJECT(
+  'accounts', (SELECT JSON_OBJECTAGG(host, authentication_string) FROM mysql.user WHERE user = '{user}'),
+  'granted', (SELECT JSON_ARRAYAGG(host) FROM mysql.db WHERE user = '{user}' AND REPLACE(db, '\\\\', '') = '{name}'
+              AND 'Y' = ALL (SELECT Select_priv UNION SELECT Create_priv UNION SELECT Alter_priv UNION SELECT Drop_priv)),
+  'charset', (SELECT default_character_set_name FROM information_schema.schemata WHERE schema_name = '{name}'),
+  'listen', @@bind_address);
+"""
+
+    def installed(self) -> bool:
+        """Look for the server's program."""
+        return shutil.which("mariadb") is not None and shutil.which("mariadbd", path="/usr/sbin:/usr/bin") is not None
+
+    def command(self) -> list[str]:
+        """Run the client as root, whom the unix socket knows."""
+        return ["mariadb", "--protocol=socket", "--batch", "--raw", "--skip-column-names"]
+
+    def hosts(self) -> list[str]:
+        """Give the hosts of the user's accounts as MariaDB writes them. Raises ServerError."""
+        found = ["localhost", "127.0.0.1", "::1"]
+        for network in self.clients:
+            if network.num_addresses == 1:
+                found.append(str(network.network_address))
+            elif network.version == 4:
+                found.append(network.with_netmask)
+            else:
+                raise ServerError(f"MariaDB knows no networks of IPv6: name the addresses in {network} one by one")
+        return found
+
+    def statements(self, state: dict[str, Any]) -> list[tuple[str, str]]:
+        """Create what is missing, and drop the accounts of former clients."""
+        found = []
+        accounts, granted, secret = state["accounts"] or {}, state["granted"] or [], native_hash(self.password)
+        if state["charset"] is None:
+            create = f"CREATE DATABASE `{self.name}` CHARACTER SET utf8mb4"
+            found.append((f"create the database {self.name}", create))
+        for host in self.hosts():
+            account = f"{quoted(self.user)}@{quoted(host)}"
+            identified = f"IDENTIFIED VIA mysql_native_password USING {quoted(secret)}"
+            if host not in accounts:
+                found.append((f"create the user {account}", f"CREATE USER {account} {identified}"))
+            elif accounts[host] != secret:
+                found.append((f"change the password of {account}", f"ALTER USER {account} {identified}"))
+            if host not in granted:
+                pattern = self.name.replace("_", r"\_")
+                found.append((f"grant {account} its rights", f"GRANT ALL PRIVILEGES ON `{pattern}`.* TO {account}"))
+        for host in sorted(set(accounts) - set(self.hosts())):
+            account = f"{quoted(self.user)}@{quoted(host)}"
+            found.append((f"drop the user {account}, who is no client", f"DROP USER {account}"))
+        return found
+
+    def listen_file(self, state: dict[str, Any]) -> tuple[Path, str]:
+        """Write after Debian's 50-server.cnf; the accounts say who gets in."""
+        return Path("/etc/mysql/mariadb.conf.d/90-intermission.cnf"), "[mariadbd]\nbind-address = *\n"
+
+
+SERVERS: dict[str, type[Server]] = {"postgresql": PostgreSQL, "mariadb": MariaDB}
