@@ -6,12 +6,15 @@ import grp
 import os
 import pwd
 import socket
+import ssl
 import stat
+import subprocess
 from pathlib import Path
 from typing import Optional
 
 SUN_PATH_BYTES = 107
 LISTEN_STATE = "0A"
+PEM_MARKS = {"certificate": "-----BEGIN CERTIFICATE-----", "key": "PRIVATE KEY-----"}
 IPV4_IN_IPV6 = bytes(10) + b"\xff\xff"
 
 
@@ -120,3 +123,50 @@ def port_fault(listen: str) -> Optional[str]:
         if not owner[1].startswith("nginx"):
             return f"port {port} is in use by {owner[1]} (pid {owner[0]})"
     return None
+
+
+def certificate_fault(certificate: str, key: str) -> Optional[str]:
+    """Say why Nginx could not serve TLS with a certificate and its key, or None.
+
+    Files that this user may not read are left to Nginx's own test. Whether a certificate has expired is not known on
+    a host without openssl(1).
+    """
+    try:
+        for kind, path in (("certificate", certificate), ("key", key)):
+            if fault := _pem_fault(kind, path):
+                return f"the {kind} {path} {fault}"
+        # Without a passphrase of ours, OpenSSL would ask for one at the terminal
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password=lambda: "")
+    except PermissionError:
+        return None
+    except ssl.SSLError as error:
+        if error.reason in ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH"):
+            return f"the key {key} does not belong to the certificate {certificate}"
+        return f"{certificate} and {key} cannot be loaded: {error}"
+    return _expiry_fault(certificate)
+
+
+def _pem_fault(kind: str, path: str) -> Optional[str]:
+    try:
+        text = Path(path).read_text(encoding="utf-8", errors="replace")
+    except (FileNotFoundError, NotADirectoryError):
+        return "is not there"
+    except IsADirectoryError:
+        return "is a directory"
+    if PEM_MARKS[kind] not in text:
+        return f"is not PEM: it has no line '{PEM_MARKS[kind]}'"
+    if kind == "key" and "ENCRYPTED" in text:
+        return "is locked with a passphrase, which Nginx does not have"
+    return None
+
+
+def _expiry_fault(certificate: str) -> Optional[str]:
+    command = ["openssl", "x509", "-noout", "-enddate", "-checkend", "0", "-in", certificate]
+    try:
+        checked = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return None
+    if checked.returncode == 0:
+        return None
+    end = checked.stdout.partition("notAfter=")[2].partition("\n")[0]
+    return f"the certificate {certificate} has expired on {end}"

@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import re
 import socket
+import ssl
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,6 +29,23 @@ class Answer:
     error: str = ""
 
 
+class TlsConnection(http.client.HTTPConnection):
+    """HTTPS to one address, as a visitor of a name would speak it who was sent to that address."""
+
+    default_port = http.client.HTTPS_PORT
+
+    def __init__(self, address: str, name: str, tls: ssl.SSLContext, timeout: float) -> None:
+        """Name the address to connect to, and the site that has to be there; ``timeout`` is in seconds."""
+        super().__init__(address, timeout=timeout)
+        self.name = name
+        self.tls = tls
+
+    def connect(self) -> None:
+        """Connect and prove the site's name. Raises OSError."""
+        super().connect()
+        self.sock = self.tls.wrap_socket(self.sock, server_hostname=self.name)
+
+
 class UnixConnection(http.client.HTTPConnection):
     """HTTP over a unix socket: what Nginx speaks to the app, without Nginx."""
 
@@ -43,35 +61,54 @@ class UnixConnection(http.client.HTTPConnection):
         self.sock.connect(self.path)
 
 
+def tls_context(validate: bool = True, ca: str = "") -> ssl.SSLContext:
+    """Say which certificates are trusted: those of a CA bundle, or the system's where none is named, or any.
+
+    Raises OSError where the bundle is not there or has no certificate.
+    """
+    context = ssl.create_default_context(cafile=ca or None)
+    if not validate:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
 def ask(
     url: str,
     host: str,
     method: str = "GET",
     timeout: float = 10.0,
     unix_socket: Optional[str] = None,
+    tls: Optional[ssl.SSLContext] = None,
 ) -> Answer:
     """Send one request on a connection of its own and give what came back; an error is an answer too, never raised.
 
-    ``host`` is the Host header; ``timeout`` is in seconds; with ``unix_socket`` the URL's address is not used.
+    ``host`` is the Host header, and the name that the certificate of an https URL has to be for; ``timeout`` is in
+    seconds. With ``unix_socket`` the URL's address is not used, and its scheme is told as Nginx tells it to the app.
     """
     try:
         parts = urlsplit(url)
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         body = b"" if method == "POST" else None
-        with contextlib.closing(_connection(parts, timeout, unix_socket)) as connection:
-            connection.request(method, path, body=body, headers={"Host": host, "User-Agent": "intermission-proof"})
+        headers = {"Host": host, "User-Agent": "intermission-proof"}
+        if unix_socket:
+            headers["X-Forwarded-Proto"] = parts.scheme
+        with contextlib.closing(_connection(parts, host, timeout, unix_socket, tls)) as connection:
+            connection.request(method, path, body=body, headers=headers)
             response = connection.getresponse()
-            headers = {name.lower(): value for name, value in response.getheaders()}
-            return Answer(response.status, headers, response.read())
+            answered = {name.lower(): value for name, value in response.getheaders()}
+            return Answer(response.status, answered, response.read())
     except (OSError, http.client.HTTPException, ValueError) as error:
         return Answer(0, {}, b"", f"{type(error).__name__}: {error}")
 
 
-def _connection(parts: SplitResult, timeout: float, unix_socket: Optional[str]) -> http.client.HTTPConnection:
+def _connection(
+    parts: SplitResult, host: str, timeout: float, unix_socket: Optional[str], tls: Optional[ssl.SSLContext]
+) -> http.client.HTTPConnection:
     if unix_socket:
         return UnixConnection(unix_socket, timeout)
     if parts.scheme == "https":
-        return http.client.HTTPSConnection(parts.netloc, timeout=timeout)
+        return TlsConnection(parts.netloc, host, tls or tls_context(), timeout)
     return http.client.HTTPConnection(parts.netloc, timeout=timeout)
 
 
@@ -121,7 +158,13 @@ def open_fault(answer: Answer) -> Optional[str]:
 
 
 def prove(
-    expected: str, url: str, host: str, methods: Sequence[str], seconds: float, timeout: float = 10.0
+    expected: str,
+    url: str,
+    host: str,
+    methods: Sequence[str],
+    seconds: float,
+    timeout: float = 10.0,
+    tls: Optional[ssl.SSLContext] = None,
 ) -> dict[str, Optional[str]]:
     """Ask with each method until the site is ``closed`` or ``open`` as expected, or the seconds are over.
 
@@ -132,15 +175,15 @@ def prove(
     faults: dict[str, Optional[str]] = dict.fromkeys(methods, "not asked")
     while True:
         for method in [method for method, fault in faults.items() if fault is not None]:
-            faults[method] = fault_of(ask(url, host, method, timeout))
+            faults[method] = fault_of(ask(url, host, method, timeout, tls=tls))
         if not any(faults.values()) or time.monotonic() >= deadline:
             return faults
         time.sleep(POLL_SECONDS)
 
 
-def observe(url: str, host: str, timeout: float = 10.0) -> str:
+def observe(url: str, host: str, timeout: float = 10.0, tls: Optional[ssl.SSLContext] = None) -> str:
     """Tell in a word or two what a visitor gets just now: ``closed``, ``open``, or what is wrong."""
-    answer = ask(url, host, "GET", timeout)
+    answer = ask(url, host, "GET", timeout, tls=tls)
     if closed_fault(answer) is None:
         return "closed"
     return open_fault(answer) or "open"

@@ -50,6 +50,11 @@ options:
     description: The C(Host) header.
     type: str
     required: true
+  scheme:
+    description: How visitors reach the app; it is told as Nginx tells it, in C(X-Forwarded-Proto).
+    type: str
+    choices: [http, https]
+    default: http
   checks:
     description: What to ask for.
     type: list
@@ -111,7 +116,7 @@ from ansible_collections.intermission.django.plugins.module_utils.trial import (
 
 def fault(params: dict[str, Any], socket: str, check: dict[str, Any]) -> str:
     """Say what is wrong with the answer to one check, nothing where it is right."""
-    answer = ask(f"http://app{check['path']}", params["host"], unix_socket=socket)
+    answer = ask(f"{params['scheme']}://app{check['path']}", params["host"], unix_socket=socket)
     if answer.status != check["status"]:
         return f"{check['path']}: {answer.error or answer.status}, expected {check['status']}"
     if check["contains"].encode() not in answer.body:
@@ -163,6 +168,7 @@ def main() -> None:
             "socket": {"type": "path"},
             "trial": {"type": "dict", "options": trial_spec},
             "host": {"type": "str", "required": True},
+            "scheme": {"type": "str", "choices": ["http", "https"], "default": "http"},
             "checks": {"type": "list", "elements": "dict", "required": True, "options": check_spec},
             "seconds": {"type": "float", "default": 30},
         },

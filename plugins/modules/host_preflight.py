@@ -10,7 +10,7 @@ module: host_preflight
 short_description: Find what would make an installation fail, before anything changes
 version_added: 0.1.0
 description:
-  - Checks the ports that Nginx is to listen on, the way of the Nginx worker to the state directory, and the length of the app's socket path.
+  - Checks the ports that Nginx is to listen on, the way of the Nginx worker to the state directory, the length of the app's socket path, and the certificate with its key.
 attributes:
   check_mode:
     support: full
@@ -36,6 +36,25 @@ options:
   socket:
     description: Path of the app's unix socket.
     type: path
+  tls:
+    description:
+      - The certificate and its key on the host, where Nginx is to serve TLS.
+      - Files that this user may not read are left to Nginx's own test, and whether the certificate has expired is looked at where the host has C(openssl).
+    type: dict
+    suboptions:
+      listen:
+        description: Values of Nginx's C(listen) directive for TLS.
+        type: list
+        elements: str
+        required: true
+      certificate:
+        description: File of the certificate and its chain.
+        type: path
+        default: ""
+      key:
+        description: File of the certificate's key.
+        type: path
+        default: ""
 author:
   - The Intermission developers (@intermission)
 """
@@ -52,26 +71,77 @@ RETURN = r"""
 {}
 """
 
+import contextlib
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.intermission.django.plugins.module_utils.preflight import (
+    certificate_fault,
     closed_ancestor,
     port_fault,
     socket_path_fault,
+    split_listen,
 )
 
+EXAMPLES_OF_FILES = {
+    "certificate": "the certificate and its chain, for instance /etc/letsencrypt/live/shop.example.com/fullchain.pem",
+    "key": "the certificate's key, for instance /etc/letsencrypt/live/shop.example.com/privkey.pem",
+}
 
-def faults(params: dict[str, Any]) -> list[str]:
-    """Say what is wrong, each with the variable to set."""
+
+def listen_faults(variable: str, values: list[str], example: str) -> list[str]:
+    """Say which of the ports Nginx cannot have."""
     found = []
-    for listen in params["listen"]:
+    for listen in values:
         try:
             fault = port_fault(listen)
         except ValueError as error:
             fault = f"{error}, as in 80, 127.0.0.1:8081 or [::]:443"
         if fault:
-            found.append(f"maintenance_page_listen '{listen}': {fault}. Name a free port, for instance 127.0.0.1:8081.")
+            found.append(f"{variable} '{listen}': {fault}. Name a free port, for instance {example}.")
+    return found
+
+
+def sockets(values: list[str]) -> set[tuple[str, int]]:
+    """Give address and port of each value that has them."""
+    found = set()
+    for listen in values:
+        with contextlib.suppress(ValueError):
+            found.add(split_listen(listen))
+    return found
+
+
+def tls_faults(tls: dict[str, Any], plain: list[str]) -> list[str]:
+    """Say why Nginx could not serve TLS."""
+    found = listen_faults("maintenance_page_tls.listen", tls["listen"], "8443")
+    if not tls["listen"]:
+        found.append(
+            "maintenance_page_tls.listen is empty. Name a port for TLS, for instance ['443'], or leave it out."
+        )
+    if twice := sockets(tls["listen"]) & sockets(plain):
+        ports = ", ".join(str(port) for _, port in sorted(twice))
+        found.append(
+            f"maintenance_page_tls.listen: port {ports} is in maintenance_page_listen too, which is for plain HTTP. "
+            "Take it out there; maintenance_page_listen: ['80'] is usual."
+        )
+    missing = [option for option in EXAMPLES_OF_FILES if not tls[option]]
+    found += [
+        f"maintenance_page_tls.{option} is not set. Name the file on the host that has {EXAMPLES_OF_FILES[option]}."
+        for option in missing
+    ]
+    if not missing and (fault := certificate_fault(tls["certificate"], tls["key"])):
+        found.append(
+            f"maintenance_page_tls: {fault}. Set certificate and key to files on the host that belong together, in PEM; "
+            "or leave maintenance_page_tls empty until there is a certificate."
+        )
+    return found
+
+
+def faults(params: dict[str, Any]) -> list[str]:
+    """Say what is wrong, each with the variable to set."""
+    found = listen_faults("maintenance_page_listen", params["listen"], "127.0.0.1:8081")
+    if params["tls"]:
+        found += tls_faults(params["tls"], params["listen"])
     for directory in params["readable"]:
         try:
             closed = closed_ancestor(directory, params["worker_user"])
@@ -94,12 +164,18 @@ def faults(params: dict[str, Any]) -> list[str]:
 
 def main() -> None:
     """Run the module."""
+    tls_spec = {
+        "listen": {"type": "list", "elements": "str", "required": True},
+        "certificate": {"type": "path", "default": ""},
+        "key": {"type": "path", "default": "", "no_log": False},
+    }
     module = AnsibleModule(
         argument_spec={
             "listen": {"type": "list", "elements": "str", "default": []},
             "readable": {"type": "list", "elements": "path", "default": []},
             "worker_user": {"type": "str", "required": True},
             "socket": {"type": "path"},
+            "tls": {"type": "dict", "options": tls_spec},
         },
         supports_check_mode=True,
     )

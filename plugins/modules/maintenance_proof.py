@@ -25,9 +25,16 @@ options:
     type: str
     required: true
   host:
-    description: The C(Host) header.
+    description: The C(Host) header, and the name that the certificate has to be for where O(url) is https.
     type: str
     required: true
+  validate_certs:
+    description: Whether the certificate has to be trusted and for O(host).
+    type: bool
+    default: true
+  ca:
+    description: File of CA certificates in PEM that are trusted instead of the system's.
+    type: path
   expected:
     description: What to prove; V(any) tells what is there and never fails.
     type: str
@@ -57,6 +64,14 @@ EXAMPLES = r"""
     host: shop.example.com
     expected: closed
   delegate_to: localhost
+
+- name: Nobody gets in over HTTPS, where the certificate is of a CA of one's own
+  intermission.django.maintenance_proof:
+    url: https://192.0.2.10:8443/
+    host: shop.example.com
+    ca: /etc/ssl/own-ca.pem
+    expected: closed
+  delegate_to: localhost
 """
 
 RETURN = r"""
@@ -70,6 +85,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.intermission.django.plugins.module_utils.proof import (
     observe,
     prove,
+    tls_context,
 )
 
 
@@ -79,6 +95,8 @@ def main() -> None:
         argument_spec={
             "url": {"type": "str", "required": True},
             "host": {"type": "str", "required": True},
+            "validate_certs": {"type": "bool", "default": True},
+            "ca": {"type": "path"},
             "expected": {"type": "str", "choices": ["closed", "open", "any"], "required": True},
             "methods": {"type": "list", "elements": "str", "default": ["GET", "POST"]},
             "seconds": {"type": "float", "default": 10},
@@ -87,12 +105,22 @@ def main() -> None:
         supports_check_mode=True,
     )
     params = module.params
+    url, host, timeout = params["url"], params["host"], params["timeout"]
+    try:
+        tls = tls_context(params["validate_certs"], params["ca"] or "")
+    except OSError as error:
+        module.fail_json(
+            msg=f"maintenance_window_proof_ca '{params['ca']}' cannot be taken: {error}. Name a file of CA certificates "
+            "in PEM on the host that asks, for instance /etc/ssl/certs/ca-certificates.crt."
+        )
     if params["expected"] == "any":
-        module.exit_json(seen=observe(params["url"], params["host"], params["timeout"]))
-    faults = prove(
-        params["expected"], params["url"], params["host"], params["methods"], params["seconds"], params["timeout"]
-    )
-    wrong = [f"{method} {params['url']}: {fault}" for method, fault in faults.items() if fault]
+        module.exit_json(seen=observe(url, host, timeout, tls))
+    faults = prove(params["expected"], url, host, params["methods"], params["seconds"], timeout, tls)
+    wrong = [f"{method} {url}: {fault}" for method, fault in faults.items() if fault]
+    if any("SSLCertVerificationError" in fault for fault in wrong):
+        wrong.append(
+            "trust its CA with maintenance_window_proof_ca, or set maintenance_window_proof_validate_certs: false"
+        )
     if wrong:
         module.fail_json(msg=f"not proven to be {params['expected']}: " + "; ".join(wrong), seen="unproven")
     module.exit_json(seen=params["expected"])

@@ -17,7 +17,7 @@ class App(ThreadingUnixStreamServer):
         """Listen, in a thread of its own; Nginx's workers may be of another user."""
         self.path = path
         self.requests: list[str] = []
-        self.connection_headers: list[str] = []
+        self.headers: list[http.client.HTTPMessage] = []
         self.entered = threading.Event()
         self.go_on = threading.Event()
         super().__init__(str(path), _Handler)
@@ -40,7 +40,7 @@ class _Handler(StreamRequestHandler):
         method, path, _version = self.rfile.readline().decode().split()
         headers = http.client.parse_headers(self.rfile)
         self.rfile.read(int(headers.get("Content-Length", "0")))
-        self.server.connection_headers.append(headers.get("Connection", ""))
+        self.server.headers.append(headers)
         self.server.requests.append(f"{method} {path}")
         if path == "/crash":
             return

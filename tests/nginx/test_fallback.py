@@ -46,7 +46,7 @@ def test_n32_no_connection_to_the_app_is_kept_for_a_later_request(make_site: Mak
     site = make_site("vhost")
     for _ in range(3):
         assert_app(site.ask())
-    assert set(site.app.connection_headers) == {"close"}
+    assert {headers["Connection"] for headers in site.app.headers} == {"close"}
 
 
 def test_app_that_comes_back_is_reached_at_once(site: Site) -> None:

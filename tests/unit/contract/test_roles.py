@@ -76,6 +76,13 @@ def test_defaults_are_those_of_the_specification(role: Path) -> None:
     assert defaults(role) == {name: spec["default"] for name, spec in options(role).items() if "default" in spec}
 
 
+def test_options_of_tls_have_the_defaults_of_the_specification() -> None:
+    (role,) = [role for role in ROLES if role.name == "maintenance_page"]
+    specified = options(role)["maintenance_page_tls"]["options"]
+    filled_in = read(role / "vars" / "main.yml")["__maintenance_page_tls_defaults"]
+    assert filled_in == {name: spec["default"] for name, spec in specified.items() if "default" in spec}
+
+
 @each_role
 def test_what_has_no_default_stands_in_the_defaults_as_a_comment(role: Path) -> None:
     without = {name for name, spec in options(role).items() if "default" not in spec}

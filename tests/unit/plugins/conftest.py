@@ -11,6 +11,7 @@ import pwd
 import resource
 import shutil
 import socketserver
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -23,6 +24,8 @@ from typing import Any, Protocol
 import pytest
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.intermission.django.plugins.module_utils.state import StateDirectory
+
+from certificates import Authority
 
 CHECKOUT = Path(__file__).parents[3]
 TEMPLATE = "<p>%%reason%%|%%message%%|%%start%%|%%end%%|%%end_text%%|%%unknown%%</p>\n</html>\n"
@@ -75,6 +78,12 @@ def public_path() -> Iterator[Path]:
 
 
 @pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    """A certificate authority that nobody knows yet."""
+    return Authority(tmp_path)
+
+
+@pytest.fixture
 def other_user() -> str:
     """A user who is not let in by mode 0700: nobody where root runs the tests, else who runs them."""
     return "nobody" if os.getuid() == 0 else pwd.getpwuid(os.getuid()).pw_name
@@ -97,19 +106,29 @@ def full_disk() -> Callable[[int], AbstractContextManager[None]]:
 
 
 class Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
-    """Answers each request with the next of the given bytes, the last one again and again, and hangs up."""
+    """Answers each request with the next of the given bytes, the last one again and again, and hangs up.
+
+    With a certificate and its key it speaks TLS, and notes the names that were asked for.
+    """
 
     daemon_threads = True
     allow_reuse_address = True
 
-    def __init__(self, answers: tuple[bytes, ...], address: Any) -> None:
+    def __init__(self, answers: tuple[bytes, ...], address: Any, certificate: tuple[Path, Path] | None = None) -> None:
         self.answers = list(answers)
         self.requests: list[str] = []
+        self.names: list[str | None] = []
+        self.scheme = "https" if certificate else "http"
         super().__init__(address, _Handler)
+        if certificate:
+            tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            tls.load_cert_chain(*certificate)
+            tls.sni_callback = lambda _socket, name, _context: self.names.append(name)
+            self.socket = tls.wrap_socket(self.socket, server_side=True)
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}/"
+        return f"{self.scheme}://127.0.0.1:{self.server_address[1]}/"
 
 
 class UnixServer(Server):
@@ -128,11 +147,14 @@ class _Handler(socketserver.StreamRequestHandler):
 
 @pytest.fixture
 def serve() -> Iterator[Callable[..., Server]]:
-    """Start servers on TCP, or on a unix socket where a path is given; they end with the test."""
+    """Start servers on TCP, with TLS or not, or on a unix socket where a path is given; they end with the test."""
     servers: list[Server] = []
 
-    def start(*answers: bytes, unix_socket: Path | None = None) -> Server:
-        server = UnixServer(answers, str(unix_socket)) if unix_socket else Server(answers, ("127.0.0.1", 0))
+    def start(*answers: bytes, unix_socket: Path | None = None, certificate: tuple[Path, Path] | None = None) -> Server:
+        if unix_socket:
+            server: Server = UnixServer(answers, str(unix_socket))
+        else:
+            server = Server(answers, ("127.0.0.1", 0), certificate)
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         servers.append(server)
         return server

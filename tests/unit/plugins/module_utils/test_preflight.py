@@ -1,17 +1,21 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 from pathlib import Path
 
 import pytest
 from ansible_collections.intermission.django.plugins.module_utils.preflight import (
+    certificate_fault,
     closed_ancestor,
     port_fault,
     readable_address,
     socket_path_fault,
     split_listen,
 )
+
+from certificates import Authority
 
 
 @pytest.mark.parametrize(
@@ -192,3 +196,84 @@ def test_a_port_of_nginx_itself_is_free() -> None:
 )
 def test_readable_address(hexadecimal: str, address: str) -> None:
     assert readable_address(hexadecimal) == address
+
+
+def test_a_certificate_and_its_key(authority: Authority) -> None:
+    certificate, key = authority.issue("shop.example")
+    certificate.write_bytes(certificate.read_bytes() + authority.bundle.read_bytes())
+    assert certificate_fault(str(certificate), str(key)) is None
+
+
+def test_a_key_of_another_certificate(authority: Authority) -> None:
+    (certificate, _), (_, key) = authority.issue("shop.example"), authority.issue("shop.example")
+    fault = certificate_fault(str(certificate), str(key))
+    assert fault == f"the key {key} does not belong to the certificate {certificate}"
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="this machine has no openssl")
+def test_a_certificate_that_has_expired(authority: Authority) -> None:
+    certificate, key = authority.issue("shop.example", days=-1)
+    fault = certificate_fault(str(certificate), str(key))
+    assert fault is not None
+    assert fault.startswith(f"the certificate {certificate} has expired on ")
+    assert fault.endswith(" GMT")
+
+
+def test_a_host_without_openssl(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
+    certificate, key = authority.issue("shop.example", days=-1)
+    monkeypatch.setenv("PATH", "/nonexistent")
+    assert certificate_fault(str(certificate), str(key)) is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "content", "fault"),
+    [
+        ("certificate", None, "is not there"),
+        ("key", None, "is not there"),
+        ("certificate", "", "is not PEM: it has no line '-----BEGIN CERTIFICATE-----'"),
+        ("certificate", "\0\1", "is not PEM"),
+        ("key", "-----BEGIN CERTIFICATE-----", "is not PEM: it has no line 'PRIVATE KEY-----'"),
+    ],
+)
+def test_a_file_that_is_not_what_it_should_be(authority: Authority, kind: str, content: str | None, fault: str) -> None:
+    files = dict(zip(("certificate", "key"), authority.issue("shop.example"), strict=True))
+    files[kind].unlink()
+    if content is not None:
+        files[kind].write_text(content)
+    found = certificate_fault(str(files["certificate"]), str(files["key"]))
+    assert found is not None
+    assert found.startswith(f"the {kind} {files[kind]} {fault}")
+
+
+def test_a_directory_is_no_certificate(authority: Authority) -> None:
+    certificate, key = authority.issue("shop.example")
+    assert (
+        certificate_fault(str(certificate.parent), str(key)) == f"the certificate {certificate.parent} is a directory"
+    )
+    assert certificate_fault(str(certificate / "x"), str(key)) == f"the certificate {certificate}/x is not there"
+
+
+def test_a_key_behind_a_passphrase(authority: Authority) -> None:
+    certificate, key = authority.issue("shop.example", passphrase="tea")
+    fault = certificate_fault(str(certificate), str(key))
+    assert fault == f"the key {key} is locked with a passphrase, which Nginx does not have"
+
+
+def test_a_damaged_certificate(authority: Authority) -> None:
+    certificate, key = authority.issue("shop.example")
+    certificate.write_text(certificate.read_text().replace("MII", "MIA", 1))
+    fault = certificate_fault(str(certificate), str(key))
+    assert fault is not None
+    assert fault.startswith(f"{certificate} and {key} cannot be loaded: ")
+
+
+def test_a_key_that_this_user_may_not_read_is_left_to_nginx(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate, key = authority.issue("shop.example", days=-1)
+
+    def refuse(path: Path, **_: str) -> str:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "read_text", refuse)
+    assert certificate_fault(str(certificate), str(key)) is None

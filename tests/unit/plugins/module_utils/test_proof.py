@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +16,10 @@ from ansible_collections.intermission.django.plugins.module_utils.proof import (
     open_fault,
     prove,
     retry_after_fault,
+    tls_context,
 )
+
+from certificates import Authority
 
 PAGE = b'<html data-intermission="maintenance"><p>Back soon</p></html>\n'
 FALLBACK = b'<html data-intermission="fallback"></html>'
@@ -99,6 +103,74 @@ def test_ask_over_a_unix_socket(serve: Serve, http: HTTP, public_path: Path) -> 
     assert server.requests[0].startswith("GET /health?deep=1 HTTP/1.1")
 
 
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_the_app_is_told_the_scheme_as_nginx_tells_it(serve: Serve, http: HTTP, public_path: Path, scheme: str) -> None:
+    server = serve(http(200, b"ok"), unix_socket=public_path / "app.sock")
+    assert ask(f"{scheme}://app/", "shop.example", unix_socket=str(public_path / "app.sock")).status == 200
+    assert f"X-Forwarded-Proto: {scheme}" in server.requests[0].splitlines()
+
+
+def test_no_visitor_tells_the_scheme(serve: Serve, http: HTTP) -> None:
+    server = serve(http(200, b"ok"))
+    ask(server.url, "shop.example")
+    assert "X-Forwarded-Proto" not in server.requests[0]
+
+
+def test_ask_over_tls_at_an_address_for_a_name(serve: Serve, http: HTTP, authority: Authority) -> None:
+    server = serve(http(200, b"shop"), certificate=authority.issue("shop.example"))
+    answer = ask(f"{server.url}orders/", "shop.example", tls=tls_context(ca=str(authority.bundle)))
+    assert (answer.status, answer.body, answer.error) == (200, b"shop", "")
+    assert server.names == ["shop.example"]
+    assert "Host: shop.example" in server.requests[0].splitlines()
+
+
+@pytest.mark.parametrize(
+    ("name", "days", "trusted", "said"),
+    [
+        ("shop.example", 30, False, "unable to get local issuer certificate"),
+        ("127.0.0.1", 30, True, "Hostname mismatch, certificate is not valid for 'shop.example'"),
+        ("shop.example", -1, True, "certificate has expired"),
+    ],
+)
+def test_a_certificate_that_proves_nothing(
+    serve: Serve, http: HTTP, authority: Authority, name: str, days: int, trusted: bool, said: str
+) -> None:
+    server = serve(http(200, b"shop"), certificate=authority.issue(name, days=days))
+    tls = tls_context(ca=str(authority.bundle)) if trusted else None
+    answer = ask(server.url, "shop.example", tls=tls)
+    assert answer.status == 0
+    assert answer.error.startswith("SSLCertVerificationError")
+    assert said in answer.error
+    assert server.requests == []
+    assert ask(server.url, "shop.example", tls=tls_context(validate=False)).status == 200
+
+
+def test_tls_where_nobody_speaks_it(serve: Serve, http: HTTP) -> None:
+    server = serve(http(200, b"shop"))
+    answer = ask(server.url.replace("http:", "https:"), "shop.example", tls=tls_context(validate=False))
+    assert (answer.status, "SSL" in answer.error) == (0, True)
+
+
+def test_a_url_without_a_port_means_443(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, int]] = []
+
+    def connect(address: tuple[str, int], *_: Any) -> socket.socket:
+        asked.append(address)
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(socket, "create_connection", connect)
+    ask("https://192.0.2.1/", "shop.example")
+    assert asked == [("192.0.2.1", 443)]
+
+
+def test_a_ca_bundle_that_is_none(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        tls_context(ca=str(tmp_path / "none"))
+    (tmp_path / "empty").touch()
+    with pytest.raises(ssl.SSLError):
+        tls_context(ca=str(tmp_path / "empty"))
+
+
 def test_ask_where_nobody_listens(public_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as unused:
         port = unused.getsockname()[1]
@@ -133,6 +205,13 @@ def test_prove_closed_with_each_method(serve: Serve, closed_answer: bytes) -> No
     server = serve(closed_answer)
     assert prove("closed", server.url, "shop", ["GET", "POST"], 0) == {"GET": None, "POST": None}
     assert [request.split()[0] for request in server.requests] == ["GET", "POST"]
+
+
+def test_prove_and_observe_over_tls(serve: Serve, closed_answer: bytes, authority: Authority) -> None:
+    server = serve(closed_answer, certificate=authority.issue("shop.example"))
+    tls = tls_context(ca=str(authority.bundle))
+    assert prove("closed", server.url, "shop.example", ["GET", "POST"], 0, tls=tls) == {"GET": None, "POST": None}
+    assert observe(server.url, "shop.example", tls=tls) == "closed"
 
 
 def test_prove_waits_for_the_expected_answer(serve: Serve, http: HTTP, closed_answer: bytes) -> None:

@@ -16,6 +16,8 @@ from ansible_collections.intermission.django.plugins.module_utils.environment im
 from ansible_collections.intermission.django.plugins.module_utils.release import COMPLETE, Releases
 from ansible_collections.intermission.django.plugins.module_utils.state import StateDirectory
 
+from certificates import Authority
+
 RunModule = Callable[..., dict[str, Any]]
 
 
@@ -373,3 +375,51 @@ def test_preflight_names_all_that_is_wrong_and_what_to_set(
 def test_preflight_of_a_user_who_is_not_there(run_module: RunModule) -> None:
     result = run_module("host_preflight", {"readable": ["/"], "worker_user": "no-such-user"})
     assert result["msg"].startswith("maintenance_page_worker_user 'no-such-user': there is no such user")
+
+
+@pytest.fixture
+def tls_preflight(run_module: RunModule, other_user: str) -> Callable[..., list[str]]:
+    """Run host_preflight for TLS, plain HTTP being on port 1, and give what it says line by line."""
+
+    def run(**tls: Any) -> list[str]:
+        arguments = {"listen": ["127.0.0.1:1"], "worker_user": other_user, "tls": {"listen": ["127.0.0.1:2"], **tls}}
+        result = run_module("host_preflight", arguments, True)
+        assert result == run_module("host_preflight", arguments)
+        return str(result.get("msg", "")).splitlines()
+
+    return run
+
+
+def test_preflight_of_tls(tls_preflight: Callable[..., list[str]], authority: Authority) -> None:
+    certificate, key = authority.issue("shop.example")
+    assert tls_preflight(certificate=str(certificate), key=str(key)) == []
+
+
+def test_preflight_of_tls_without_files(tls_preflight: Callable[..., list[str]]) -> None:
+    certificate, key = tls_preflight()
+    assert certificate.startswith("maintenance_page_tls.certificate is not set. Name the file on the host")
+    assert key.startswith("maintenance_page_tls.key is not set. Name the file on the host")
+
+
+def test_preflight_of_tls_names_the_variable(tls_preflight: Callable[..., list[str]], authority: Authority) -> None:
+    (certificate, _), (_, key) = authority.issue("shop.example"), authority.issue("shop.example")
+    (said,) = tls_preflight(certificate=str(certificate), key=str(key))
+    assert said.startswith(
+        f"maintenance_page_tls: the key {key} does not belong to the certificate {certificate}. Set "
+    )
+
+
+@pytest.mark.parametrize(
+    ("listen", "fault"),
+    [
+        (["https"], "maintenance_page_tls.listen 'https': 'https' has no port"),
+        ([], "maintenance_page_tls.listen is empty. Name a port"),
+        (["127.0.0.1:1"], "maintenance_page_tls.listen: port 1 is in maintenance_page_listen too"),
+    ],
+)
+def test_preflight_of_the_ports_of_tls(
+    tls_preflight: Callable[..., list[str]], authority: Authority, listen: list[str], fault: str
+) -> None:
+    certificate, key = authority.issue("shop.example")
+    (said,) = tls_preflight(listen=listen, certificate=str(certificate), key=str(key))
+    assert said.startswith(fault)

@@ -16,6 +16,8 @@ import pytest
 from ansible_collections.intermission.django.plugins.module_utils.state import StateDirectory
 from ansible_collections.intermission.django.plugins.module_utils.times import parse_instant
 
+from certificates import Authority
+
 RunModule = Callable[..., dict[str, Any]]
 END = "2999-12-01T02:00:00Z"
 
@@ -212,8 +214,8 @@ def test_request_says_what_to_set(run_module: RunModule, arguments: dict[str, st
 
 @pytest.fixture
 def proof(run_module: RunModule) -> RunModule:
-    def run(url: str, expected: str, check: bool = False) -> dict[str, Any]:
-        arguments = {"url": url, "host": "shop.example", "expected": expected, "seconds": 0}
+    def run(url: str, expected: str, check: bool = False, **others: Any) -> dict[str, Any]:
+        arguments = {"url": url, "host": "shop.example", "expected": expected, "seconds": 0, **others}
         return run_module("maintenance_proof", arguments, check)
 
     return run
@@ -237,11 +239,34 @@ def test_proof_that_fails_names_each_method(proof: RunModule, serve: Any, http: 
     )
 
 
+def test_proof_over_tls(proof: RunModule, serve: Any, closed_answer: bytes, authority: Authority) -> None:
+    server = serve(closed_answer, certificate=authority.issue("shop.example"))
+    for trusted in ({"ca": str(authority.bundle)}, {"validate_certs": False}):
+        assert proof(server.url, "closed", **trusted)["seen"] == "closed"
+        assert proof(server.url, "any", **trusted)["seen"] == "closed"
+
+
+def test_proof_over_tls_says_how_to_trust(
+    proof: RunModule, serve: Any, closed_answer: bytes, authority: Authority
+) -> None:
+    server = serve(closed_answer, certificate=authority.issue("shop.example"))
+    said = proof(server.url, "closed")["msg"]
+    assert "SSLCertVerificationError" in said
+    assert said.endswith("maintenance_window_proof_ca, or set maintenance_window_proof_validate_certs: false")
+    assert "maintenance_window_proof_ca" not in proof("http://127.0.0.1:1/", "closed")["msg"]
+
+
+def test_proof_with_a_ca_that_is_not_there(proof: RunModule, tmp_path: Path) -> None:
+    said = proof("https://127.0.0.1:1/", "closed", ca=str(tmp_path / "none.pem"))["msg"]
+    assert said.startswith(f"maintenance_window_proof_ca '{tmp_path}/none.pem' cannot be taken: ")
+    assert "No such file" in said
+
+
 @pytest.fixture
 def smoke(run_module: RunModule, public_path: Path) -> RunModule:
-    def run(*checks: dict[str, Any], check: bool = False, seconds: float = 0) -> dict[str, Any]:
+    def run(*checks: dict[str, Any], check: bool = False, seconds: float = 0, **others: str) -> dict[str, Any]:
         arguments = {"socket": str(public_path / "app.sock"), "host": "shop.example", "checks": list(checks)}
-        return run_module("app_smoke_test", {**arguments, "seconds": seconds}, check)
+        return run_module("app_smoke_test", {**arguments, "seconds": seconds, **others}, check)
 
     return run
 
@@ -254,6 +279,14 @@ def test_smoke_test(smoke: RunModule, serve: Any, http: Any, public_path: Path) 
     assert result == {"changed": False}
     assert [request.split()[1] for request in server.requests] == ["/health?deep=1", "/login", "/x"]
     assert "Host: shop.example" in server.requests[0].splitlines()
+
+
+def test_smoke_test_of_an_app_that_wants_https(smoke: RunModule, serve: Any, http: Any, public_path: Path) -> None:
+    server = serve(http(200), unix_socket=public_path / "app.sock")
+    smoke({"path": "/"}, scheme="https")
+    smoke({"path": "/"})
+    told = [re.findall(r"X-Forwarded-Proto: (\w+)", request) for request in server.requests]
+    assert told == [["https"], ["http"]]
 
 
 @pytest.mark.parametrize(
