@@ -162,6 +162,8 @@ def test_postgresql_from_nothing(postgresql: Callable[..., Play], tmp_path: Path
     play = postgresql(["10.0.0.9"], verifier=None, user=False, owner=None, encoding=None)
     hba.write_text("local all\n")
     hba.chmod(0o640)
+    owner = 65534 if os.getuid() == 0 else os.getuid()
+    os.chown(hba, owner, -1)
     done = ["create the user shop", "create the database shop", "let the clients in"]
     done.append("listen to other hosts, and restart for it")
     assert play.ensure(check=True) == done
@@ -184,7 +186,7 @@ def test_postgresql_from_nothing(postgresql: Callable[..., Play], tmp_path: Path
         "host shop shop ::1/128 scram-sha-256",
         "hostssl shop shop 10.0.0.9/32 scram-sha-256",
     ]
-    assert stat.S_IMODE(hba.stat().st_mode) == 0o640
+    assert (stat.S_IMODE(hba.stat().st_mode), hba.stat().st_uid) == (0o640, owner)
 
 
 def test_postgresql_has_all_already(postgresql: Callable[..., Play]) -> None:
