@@ -17,7 +17,7 @@ import socket
 import sqlite3
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
@@ -91,6 +91,14 @@ class Database:
             " can be locked and backed up, and no other"
         ]
 
+    def rehearsal(self, dump: Callable[[], object]) -> list[str]:
+        """Dump the schema alone and throw it away, so that a dump which cannot work is known while the site is open."""
+        try:
+            dump()
+        except DatabaseFault as error:
+            return [f"The backup of {self.name} would fail: {error}"]
+        return []
+
     def lock(self) -> contextlib.AbstractContextManager[None]:
         """Hold the database's migration lock, which vanishes with this process. Raises DatabaseFault if another does."""
         raise DatabaseFault(self.faults(False)[0])
@@ -155,7 +163,7 @@ class PostgreSQL(Database):
         return {**os.environ, **{LIBPQ_VARIABLES[name]: value for name, value in self.parameters().items()}}
 
     def faults(self, backup: bool) -> list[str]:
-        """Look for pg_dump and pg_restore, and whether they are as new as the server."""
+        """Look for pg_dump and pg_restore, whether they are as new as the server, and try them."""
         if not backup:
             return []
         package = "Install Debian's package postgresql-client on this host, or set django_migrate_backup: false"
@@ -170,7 +178,8 @@ class PostgreSQL(Database):
                 f"The server of {self.name} is PostgreSQL {server}, and no pg_dump older than that can back it up: here is"
                 f" {said.strip()}. Install postgresql-client-{server} on this host"
             ]
-        return []
+        command = [*self.dump_command(os.devnull), "--schema-only", "--no-sync"]
+        return self.rehearsal(lambda: run_program(command, self.environment()))
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
@@ -239,20 +248,32 @@ class MySQL(Database):
         """Give the first of the programs that is there."""
         return next((name for name in names if shutil.which(name)), None)
 
+    def ssl_flags(self, program: str) -> list[str]:
+        """Give the options that make a client program as strict about TLS as the site itself is."""
+        mode = str(self.options.get("ssl_mode") or "").upper()
+        if not program.startswith("mariadb"):
+            return [f"ssl-mode={mode}"] if mode else []
+        if mode or self.options.get("ssl"):
+            return MARIADB_SSL.get(mode, [])
+        # MariaDB's programs insist on TLS from 11.4 on, also where the site's own connection goes without
+        with self.connection.cursor() as cursor:
+            cursor.execute("SHOW SESSION STATUS LIKE 'Ssl_cipher'")
+            return [] if cursor.fetchone()[1] else MARIADB_SSL["DISABLED"]
+
     def option_file(self, program: str) -> str:
         """Write the option file for a client program, for its user's eyes only: it has the password."""
         included = self.options.get("read_default_file")
         lines = [f"!include {included}"] if included else []
         lines += ["[client]", *(f"{name}={option_value(value)}" for name, value in self.parameters().items())]
-        mode = str(self.options.get("ssl_mode") or "").upper()
-        if mode:
-            lines += MARIADB_SSL.get(mode, []) if program.startswith("mariadb") else [f"ssl-mode={mode}"]
+        lines += self.ssl_flags(program)
         return "\n".join([*lines, ""])
 
     def faults(self, backup: bool) -> list[str]:
-        """Look for a dump program."""
-        if not backup or self.client("mariadb-dump", "mysqldump"):
+        """Look for a dump program, and try it."""
+        if not backup:
             return []
+        if self.client("mariadb-dump", "mysqldump"):
+            return self.rehearsal(lambda: self.run_dump(os.devnull, "--no-data"))
         return [
             f"Neither mariadb-dump nor mysqldump, which the backup of {self.name} needs, can be found. Install Debian's"
             " package mariadb-client on this host, or set django_migrate_backup: false"
@@ -270,20 +291,20 @@ class MySQL(Database):
                 raise already_running(self.name, cursor.fetchone())
             yield
 
-    def dump_command(self, program: str, options: str) -> list[str]:
+    def dump_command(self, program: str, options: str, *flags: str) -> list[str]:
         """Give the command that writes the backup to its standard output."""
         # --defaults-extra-file is only known as the first option
-        flags = ["--single-transaction", "--routines", "--triggers", "--hex-blob", "--no-tablespaces"]
-        return [program, f"--defaults-extra-file={options}", *flags, "--default-character-set=utf8mb4", self.name]
+        what = ["--single-transaction", "--routines", "--triggers", "--hex-blob", "--no-tablespaces", *flags]
+        return [program, f"--defaults-extra-file={options}", *what, "--default-character-set=utf8mb4", self.name]
 
-    def dump(self, path: str) -> None:
-        """Compress what the dump program writes, and look for its last line."""
+    def run_dump(self, path: str, *flags: str) -> None:
+        """Run the dump program and compress what it writes. Raises DatabaseFault with what it said."""
         program = self.client("mariadb-dump", "mysqldump") or "mysqldump"
         with tempfile.TemporaryDirectory(prefix="intermission-") as directory, tempfile.TemporaryFile() as errors:
             options = os.path.join(directory, "options.cnf")
             with open(options, "w", encoding="utf-8", opener=private) as stream:
                 stream.write(self.option_file(program))
-            command = self.dump_command(program, options)
+            command = self.dump_command(program, options, *flags)
             with (
                 subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors) as process,
                 gzip.open(path, "wb", compresslevel=GZIP_LEVEL) as target,
@@ -294,6 +315,10 @@ class MySQL(Database):
                 errors.seek(0)
                 said = errors.read().decode(errors="replace").strip()[-2000:]
                 raise DatabaseFault(f"{program} ended with {process.returncode}: {said}")
+
+    def dump(self, path: str) -> None:
+        """Compress what the dump program writes, and look for its last line."""
+        self.run_dump(path)
         if DUMP_ENDS_WITH not in last_bytes(path, 200):
             raise DatabaseFault(f"the backup of {self.name} is cut off: it does not end with '-- Dump completed'")
 
@@ -301,7 +326,7 @@ class MySQL(Database):
         """Drop the tables first that the backup does not replace."""
         program = self.client("mariadb", "mysql") or "mariadb"
         known = {name: value for name, value in self.parameters().items() if name != "password"}
-        where = [f"--{name}={value}" for name, value in known.items()]
+        where = [f"--{option}" for option in (*map("=".join, known.items()), *self.ssl_flags(program))]
         client = shlex.join([program, *where, "--password", self.name])
         tables = ", ".join("`" + table.replace("`", "``") + "`" for table in created)
         drop = f"SET FOREIGN_KEY_CHECKS = 0; DROP TABLE IF EXISTS {tables}"

@@ -98,15 +98,16 @@ def plan(alias: str, targets: dict[str, str] | None, backup: bool) -> dict[str, 
 
     connection = connections[alias]
     database = database_of(connection)
+    entries = pending(alias, targets)
     return {
         "engine": connection.settings_dict["ENGINE"],
         "vendor": connection.vendor,
         "database": database.name,
         "host": database.host,
-        "pending": pending(alias, targets),
+        "pending": entries,
         "unknown": unknown(alias),
         "heads": heads(),
-        "faults": database.faults(backup),
+        "faults": database.faults(backup) if entries else [],
     }
 
 

@@ -85,7 +85,7 @@ host:
   returned: always
   type: str
 faults:
-  description: What stands against migrating the database, or against the backup where O(backup_directory) is given.
+  description: What stands against the pending migrations, or against the backup before them where O(backup_directory) is given; the backup is tried with the schema alone.
   returned: always
   type: list
   elements: str

@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 from ansible.errors import AnsibleFilterError
-from ansible_collections.intermission.django.plugins.filter import environment_file, table
+from ansible_collections.intermission.django.plugins.filter import database_url, environment_file, table
 
 TABLE = table.FilterModule().filters()["table"]
+DATABASE_URL = database_url.FilterModule().filters()["database_url"]
 ENVIRONMENT_FILE = environment_file.FilterModule().filters()["environment_file"]
 
 
@@ -37,3 +38,17 @@ def test_environment_file() -> None:
 def test_an_environment_that_is_none_says_what_to_set(variables: Any) -> None:
     with pytest.raises(AnsibleFilterError, match="django_release_environment: .*Give names and values"):
         ENVIRONMENT_FILE(variables)
+
+
+@pytest.mark.parametrize(
+    ("database", "url"),
+    [
+        ({"engine": "sqlite", "path": "/srv/my shop/db.sqlite3"}, "sqlite:////srv/my%20shop/db.sqlite3"),
+        ({"engine": "postgresql", "host": "db1", "port": 5432}, "postgres://shop:p%40ss%2F%3A%20%25@db1:5432/shop"),
+        ({"engine": "mariadb", "host": "10.0.0.5", "port": 3306}, "mysql://shop:p%40ss%2F%3A%20%25@10.0.0.5:3306/shop"),
+        ({"engine": "postgresql", "host": "fd00::5", "port": 1}, "postgres://shop:p%40ss%2F%3A%20%25@[fd00::5]:1/shop"),
+    ],
+)
+def test_database_url(database: dict[str, Any], url: str) -> None:
+    known = {"user": "shop", "password": "p@ss/: %", "name": "shop", **database}
+    assert DATABASE_URL(known) == url

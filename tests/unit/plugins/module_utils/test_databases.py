@@ -37,8 +37,9 @@ class Cursor:
     """Answers each query by the first key that is in it, and notes all of them."""
 
     def __init__(self, answers: dict[str, Any]) -> None:
-        self.answers, self.queries, self.answer = answers, [], None
-        self.queries: list[str]
+        self.answers = answers
+        self.answer: Any = None
+        self.queries: list[str] = []
 
     def execute(self, query: str, parameters: Any = ()) -> None:
         self.queries.append(query)
@@ -64,7 +65,7 @@ class Connection:
         self.introspection = SimpleNamespace(table_names=lambda: ["tea"])
         self.sessions: list[Connection] = []
         self.answers = answers or {}
-        self.used = Cursor(self.answers)
+        self.used = Cursor({"Ssl_cipher": ("Ssl_cipher", "TLS_AES_256_GCM_SHA384"), **self.answers})
         self.autocommit = False
         self.open = True
 
@@ -297,6 +298,33 @@ def test_the_option_file(program: str, settings: dict[str, Any], lines: list[str
     assert mysql(**settings).option_file(program).splitlines() == ["[client]", *lines]
 
 
+@pytest.mark.parametrize(
+    ("program", "cipher", "options", "flags"),
+    [
+        ("mariadb-dump", "", {}, ["skip-ssl"]),
+        ("mariadb-dump", "TLS_AES_256_GCM_SHA384", {}, []),
+        ("mariadb-dump", "", {"ssl_mode": "REQUIRED"}, ["ssl", "skip-ssl-verify-server-cert"]),
+        ("mariadb-dump", "", {"ssl": {"ca": "/ca"}}, []),
+        ("mysqldump", "", {}, []),
+    ],
+)
+def test_the_backup_is_as_strict_about_tls_as_the_site(
+    program: str, cipher: str, options: dict[str, Any], flags: list[str]
+) -> None:
+    database = MySQL(Connection("mysql", {"Ssl_cipher": ("Ssl_cipher", cipher)}, OPTIONS=options))
+    assert database.ssl_flags(program) == flags
+
+
+def test_a_backup_that_would_fail_is_known_before(programs: Path) -> None:
+    pg_dump(programs)
+    refused = 'case "$*" in *--version*) echo "pg_dump (PostgreSQL) 15.1";; *"--file=/dev/null --schema-only --no-sync") exit 7;; esac'
+    program(programs, "pg_dump", refused)
+    program(programs, "mariadb-dump", 'case "$*" in *--no-data*) echo access denied >&2; exit 2;; esac')
+    assert postgresql().faults(True) == ["The backup of shop would fail: pg_dump ended with 7: "]
+    assert mysql().faults(True) == ["The backup of shop would fail: mariadb-dump ended with 2: access denied"]
+    assert postgresql().faults(False) == mysql().faults(False) == []
+
+
 def test_the_sites_own_option_file_is_included() -> None:
     text = mysql(OPTIONS={"read_default_file": "/etc/shop.cnf"}).option_file("mariadb-dump")
     assert text == "!include /etc/shop.cnf\n[client]\n"
@@ -321,7 +349,7 @@ def test_mariadb_dump_gets_the_password_in_a_private_file(programs: Path, tmp_pa
     ("script", "message"),
     [
         ("echo '-- Dump completed'; echo access denied >&2; exit 2", "mariadb-dump ended with 2: access denied"),
-        ("echo 'CREATE TABLE'", "cut off"),
+        ("echo '-- Dump comp'", "cut off"),
     ],
 )
 def test_a_bad_dump_of_mariadb_leaves_nothing(programs: Path, tmp_path: Path, script: str, message: str) -> None:

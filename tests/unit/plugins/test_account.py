@@ -1,0 +1,72 @@
+"""What a failed deploy says of a database that a migration has touched."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+TEMPLATE = Path(__file__).parents[3] / "roles" / "django_release" / "templates" / "account.txt.j2"
+ACCOUNT = f"""
+- name: Account
+  hosts: localhost
+  connection: local
+  gather_facts: false
+  vars:
+    __intermission_hosts: [localhost]
+    intermission_site: shop
+    __django_release_rescued: [localhost]
+    __django_release_lost: []
+    __django_release_failures: ["web1: Migrate: it failed"]
+    __django_release_flag_now: {{status: {{"on": true}}}}
+    __django_release_lock: {{ours: true}}
+    __django_release_label: v2
+    __django_release_id: abc
+    __django_release_touched: true
+  tasks:
+    - name: Note it on the host
+      ansible.builtin.set_fact:
+        __django_release_flag_now: {{status: {{"on": true}}}}
+
+    - name: Say it
+      intermission.django.report:
+        text: "{{{{ lookup('ansible.builtin.template', '{TEMPLATE}') }}}}"
+"""
+RESULT = {
+    "backup": "/b/shop.dump",
+    "restore": ["mariadb --execute='DROP TABLE `new`' shop", "zcat /b/shop.sql.gz | mariadb shop"],
+    "applied": ["tea.0002"],
+    "failed_migration": "tea.0003",
+}
+
+
+@pytest.mark.parametrize(
+    ("phase", "result", "said", "not_said"),
+    [
+        ("migrate", {"halfway": True}, ["It did not run in a transaction", *RESULT["restore"]], []),
+        ("migrate", {"halfway": False}, RESULT["restore"], ["transaction"]),
+        (
+            "migrate",
+            {"halfway": False, "backup": None, "restore": []},
+            ["tea.0003 failed"],
+            ["Or go back", "transaction"],
+        ),
+        ("activate", {"halfway": False, "failed_migration": None}, RESULT["restore"], ["transaction"]),
+    ],
+)
+def test_account(
+    ansible_playbook: Callable[..., subprocess.CompletedProcess[str]],
+    phase: str,
+    result: dict[str, Any],
+    said: list[str],
+    not_said: list[str],
+) -> None:
+    variables = {"__django_release_phase": phase, "__django_migrate_result": {**RESULT, **result}}
+    ran = ansible_playbook(ACCOUNT, "-e", json.dumps(variables))
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert [text for text in said if text not in ran.stdout] == []
+    assert [text for text in not_said if text in ran.stdout] == []

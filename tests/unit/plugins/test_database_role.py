@@ -1,0 +1,111 @@
+"""The role django_database in a real run of Ansible: what it refuses, and the URL that it gives."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+Playbook = Callable[..., subprocess.CompletedProcess[str]]
+
+HOSTS = """
+- name: Inventory
+  hosts: localhost
+  gather_facts: false
+  tasks:
+    - name: Make the site's web hosts
+      ansible.builtin.add_host:
+        name: "{{ item.name }}"
+        groups: "{{ item.groups }}"
+        ansible_connection: local
+        ansible_host: "{{ item.address }}"
+      loop: "{{ hosts }}"
+      changed_when: false
+
+- name: Database
+  hosts: shop
+  gather_facts: false
+  vars:
+    intermission_site: shop
+    intermission_server_names: [shop.example]
+  tasks:
+    - name: Check
+      ansible.builtin.include_role:
+        name: intermission.django.django_database
+        tasks_from: preflight
+        public: true
+
+    - name: Show
+      ansible.builtin.debug:
+        msg: "URL={{ __django_database_url }} CLIENTS={{ __django_database_clients | sort | join(' ') }} END"
+"""
+WEB1 = {"name": "web1", "groups": ["shop"], "address": "10.0.0.1"}
+WEB2 = {"name": "web2", "groups": ["shop"], "address": "10.0.0.2"}
+DB1 = {"name": "db1", "groups": ["databases"], "address": "10.0.0.9"}
+POSTGRESQL = {"django_database_engine": "postgresql", "django_database_password": "p@ss"}
+
+
+def run(ansible_playbook: Playbook, variables: dict[str, Any], *hosts: dict[str, Any]) -> tuple[int, str]:
+    """Give the exit status and what was said, in one line."""
+    ran = ansible_playbook(HOSTS, "-e", json.dumps({"hosts": hosts, **variables}))
+    return ran.returncode, " ".join((ran.stdout + ran.stderr).split())
+
+
+@pytest.mark.parametrize(
+    ("variables", "hosts", "url", "clients"),
+    [
+        ({}, (WEB1, WEB2), "", "10.0.0.2"),
+        (POSTGRESQL, (WEB1,), "postgres://shop:p%40ss@127.0.0.1:5432/shop", ""),
+        (POSTGRESQL, (WEB1, WEB2), "postgres://shop:p%40ss@10.0.0.1:5432/shop", "10.0.0.2"),
+        (
+            {
+                **POSTGRESQL,
+                "django_database_engine": "mariadb",
+                "django_database_host": "db1",
+                "django_database_name": "tea",
+            },
+            (WEB1, WEB2, DB1),
+            "mysql://shop:p%40ss@10.0.0.9:3306/tea",
+            "10.0.0.1 10.0.0.2",
+        ),
+        (
+            {**POSTGRESQL, "django_database_address": "db.lan", "django_database_port": "5433"},
+            (WEB1, WEB2),
+            "postgres://shop:p%40ss@db.lan:5433/shop",
+            "10.0.0.2",
+        ),
+        ({"django_database_engine": "sqlite"}, (WEB1,), "sqlite:////srv/shop/shared/db.sqlite3", ""),
+        ({"django_database_url": "postgis://u:p@db.lan/x"}, (WEB1, WEB2), "postgis://u:p@db.lan/x", "10.0.0.2"),
+    ],
+)
+def test_url(
+    ansible_playbook: Playbook, variables: dict[str, Any], hosts: tuple[dict[str, Any], ...], url: str, clients: str
+) -> None:
+    status, said = run(ansible_playbook, variables, *hosts)
+    assert status == 0, said
+    assert " ".join(f"URL={url} CLIENTS={clients} END".split()) in said
+
+
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        ({"django_database_engine": "sqlite"}, "web1, web2 are 2 web hosts: each would have a database of its own"),
+        ({"django_database_url": "sqlite:////srv/db"}, "The site's database is SQLite, a file on one host"),
+        ({"django_database_url": "oracle://u:s3cret@h/n"}, "django_database_url starts with 'oracle:'"),
+        ({**POSTGRESQL, "django_database_url": "mysql://u:s3cret@h/n"}, "django_database_engine is postgresql"),
+        ({"django_database_engine": "postgresql"}, "django_database_password is not set"),
+        ({**POSTGRESQL, "django_database_password": "s3cret\u00e9"}, "the printable ones of ASCII"),
+        ({**POSTGRESQL, "django_database_host": "db7"}, "no host of the inventory has that name"),
+        ({**POSTGRESQL, "django_database_name": "postgres"}, "django_database_name is 'postgres'"),
+        ({**POSTGRESQL, "django_database_user": 'a"b'}, "and django_database_user is 'a\"b'"),
+        ({**POSTGRESQL, "intermission_platform": "command"}, "no database server is installed"),
+    ],
+)
+def test_what_is_refused(ansible_playbook: Playbook, variables: dict[str, Any], message: str) -> None:
+    status, said = run(ansible_playbook, variables, WEB1, WEB2)
+    assert status == 2, said
+    assert message in said
+    assert "s3cret" not in said
