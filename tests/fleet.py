@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -31,7 +32,8 @@ class Fleet(Site):
 def reboot(host: Host) -> None:
     """Reboot a host and wait until systemd has started everything."""
     before = boot_id(host)
-    host.run("systemctl reboot")
+    with contextlib.suppress(RuntimeError):  # The connection may end before the command does
+        host.run("systemctl reboot")
     wait_until(lambda: boot_id(host) not in (before, ""), "the host has rebooted", REBOOT_SECONDS)
     host.run("systemctl is-system-running --wait")
 
