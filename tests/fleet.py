@@ -8,6 +8,7 @@ import os
 import subprocess
 from typing import Any
 
+import testinfra
 from testinfra.host import Host
 
 from driving import BIN, Site, wait_until
@@ -19,6 +20,7 @@ class Fleet(Site):
     """The site of an inventory, on hosts of their own."""
 
     def __init__(self, inventory: str) -> None:
+        self.inventory = inventory
         command = [str(BIN / "ansible-inventory"), "--inventory", inventory, "--list"]
         listed = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
         self.hosts: dict[str, dict[str, Any]] = listed["_meta"]["hostvars"]
@@ -27,6 +29,13 @@ class Fleet(Site):
         urls = {name: f"http://{one['ansible_host']}:{one.get('lab_port', 80)}" for name, one in its.items()}
         super().__init__(urls, next(iter(its.values()))["intermission_server_names"][0], os.environ)
         self.playbook_arguments = ["--inventory", inventory]
+
+    def connections(self) -> list[Host]:
+        """Connect to each web host."""
+        key = self.environment.get("ANSIBLE_PRIVATE_KEY_FILE")
+        names = [f"ansible://{name}" for name in self.urls]
+        hosts: list[Host] = testinfra.get_hosts(names, ansible_inventory=self.inventory, ssh_identity_file=key)
+        return hosts
 
 
 def reboot(host: Host) -> None:

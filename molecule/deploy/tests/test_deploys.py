@@ -1,0 +1,89 @@
+"""Deploys to two web hosts and a database host, as visitors saw them: every single answer is classified."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from testinfra.host import Host
+
+from driving import Run, wait_until
+from fleet import Fleet
+from probe.record import ANSWERS
+
+RATE = 40  # requests per second and host
+
+
+@pytest.fixture
+def web_hosts(site: Fleet) -> list[Host]:
+    """The web hosts, one connection each."""
+    return site.connections()
+
+
+def watched(site: Fleet, record: Path, act: Callable[[], Run | None]) -> dict[str, Any]:
+    """Do something under load, and give what visitors saw: nothing unexpected, and at least 2,000 answers."""
+    with site.visitors(record, RATE):
+        run = act()
+        assert run is None or run.status == 0, run.output
+        wait_until(lambda: len((record / ANSWERS).read_bytes().splitlines()) >= 2000, "2,000 requests were answered")
+    facts = site.verdict(record)
+    assert facts["unexpected"] == 0, facts["first_unexpected"]
+    assert facts["total"] >= 2000
+    return facts
+
+
+def test_1_a_release_that_does_not_start_never_reaches_a_visitor(site: Fleet, record: Path) -> None:
+    with site.visitors(record, RATE):
+        run = site.deploy("does_not_start", django_release_smoke_seconds=5)
+    assert run.status != 0
+    assert "Activate | Try the release beside the live one" in run.words
+    facts = site.verdict(record)
+    assert (facts["unexpected"], set(facts["classes"])) == (0, {"app 1"}), facts["first_unexpected"]
+
+
+def test_2_a_release_with_a_migration_closes_the_site_while_it_migrates(site: Fleet, record: Path) -> None:
+    facts = watched(site, record, lambda: site.deploy("v2"))
+    assert set(facts["classes"]) == {"app 1", "maintenance", "app 2"}
+    assert site.versions() == {"2"}
+
+
+def test_3_a_rollback_takes_the_schema_back(site: Fleet, record: Path) -> None:
+    facts = watched(site, record, lambda: site.playbook("playbooks/rollback.yml"))
+    assert set(facts["classes"]) == {"app 2", "maintenance", "app 1"}
+    assert site.versions() == {"1"}
+
+
+def test_4_a_release_without_a_migration_opens_no_window_and_loses_no_request(
+    site: Fleet, record: Path, web_hosts: list[Host]
+) -> None:
+    assert site.deploy("v2_1").status == 0
+
+    def deploy() -> Run:
+        for host in web_hosts:
+            host.check_output("systemctl reload nginx")
+        return site.deploy("v2")
+
+    facts = watched(site, record, deploy)
+    assert set(facts["classes"]) == {"app 2.1", "app 2"}
+    assert site.versions() == {"2"}
+
+
+def test_5_restarts_of_the_app_and_reloads_of_nginx_lose_no_request(
+    site: Fleet, record: Path, web_hosts: list[Host]
+) -> None:
+    def restart() -> None:
+        for unit in ("restart shop", "reload nginx") * 3:
+            for host in web_hosts:
+                host.check_output(f"systemctl {unit}")
+
+    facts = watched(site, record, restart)
+    assert set(facts["classes"]) == {"app 2"}
+
+
+def test_6_the_background_workers_run_the_live_release(web_hosts: list[Host]) -> None:
+    for host in web_hosts:
+        assert host.service("shop-worker-ticker").is_running
+        started = host.check_output("systemctl show --property=WorkingDirectory --value shop-worker-ticker")
+        assert started == "/srv/shop/current"
