@@ -5,14 +5,17 @@ PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3; do \
 PIP := .venv/bin/python -m pip --quiet --disable-pip-version-check
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help demo demo-stop check test bench clean
+SCENARIOS := $(patsubst molecule/%/molecule.yml,%,$(wildcard molecule/*/molecule.yml))
+
+.PHONY: help demo demo-stop check test images e2e $(SCENARIOS:%=molecule-%) bench clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo 'make demo       deploy a shop to two nodes on this machine, the second time under load'
 	@echo 'make demo-stop  end the demo'
 	@echo 'make check      lint, types, unit and template tests: under two minutes'
-	@echo 'make test       all of check, then the end-to-end tests'
+	@echo 'make test       all of check, the end-to-end tests on the demo, and the scenarios on real systemd hosts'
+	@echo 'make molecule-S one scenario alone, S is one of: $(SCENARIOS)'
 	@echo 'make bench      speed, as ratios measured in one run'
 	@echo 'make clean      end the demo and remove what the targets made'
 
@@ -30,15 +33,27 @@ check: .venv/check.stamp
 	ansible-lint
 	pytest tests/unit tests/nginx
 
-test: check
-	pytest tests/e2e
+# The images of the hosts are built beside the checks; then three runs share the cores, each waits for its hosts most of the time.
+test: .venv/hosts.stamp
+	$(MAKE) --jobs=2 --output-sync=target check images
+	$(MAKE) --jobs=3 --output-sync=target e2e $(SCENARIOS:%=molecule-%)
+
+e2e: .venv/hosts.stamp
+	pytest --numprocesses=2 --dist=loadfile tests/e2e
+
+images: .venv/hosts.stamp
+	python molecule/lab/lab.py bookworm
+	python molecule/lab/lab.py trixie
+
+$(SCENARIOS:%=molecule-%): molecule-%: .venv/hosts.stamp
+	MOLECULE_GLOB='molecule/*/molecule.yml' molecule test --scenario-name $*
 
 bench: .venv/demo.stamp
 	python -m benchmarks
 
 clean:
 	if [ -x .venv/bin/python ]; then .venv/bin/python demo/demo.py stop; fi
-	rm -rf .venv .demo .ansible .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .demo .lab .ansible .mypy_cache .ruff_cache .pytest_cache
 
 # A stamp stands for a dependency group of pyproject.toml, installed as constraints.txt pins it.
 .venv/%.stamp: pyproject.toml constraints.txt

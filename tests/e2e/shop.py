@@ -60,8 +60,9 @@ class Shop(Site):
 
 
 def free_ports(number: int) -> int:
-    """Find the first of some neighbouring ports that nobody listens on."""
-    for first in range(18081, 28081, number):
+    """Find the first of some neighbouring ports that nobody listens on, in a range of this test process's own."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    for first in range(18081 + 5000 * worker, 23081 + 5000 * worker, number):
         sockets = [socket.socket() for _ in range(number)]
         try:
             for offset, one in enumerate(sockets):

@@ -1,8 +1,9 @@
-"""Build the image of a test host: Debian with systemd as PID 1 and sshd, as a hoster would hand it over.
+"""Make what the test hosts are started from: tools, a key, a network, the shop's versions, and an image of a Debian release.
 
-It is made with debootstrap, needs no container registry, and is kept under a key of what it is built from::
+An image has systemd as PID 1 and sshd, as a hoster would hand a machine over. It is made with debootstrap, needs no container
+registry, and is kept under a key of what it is built from. Several runs at once wait for one another::
 
-    python molecule/lab/image.py bookworm
+    python molecule/lab/lab.py bookworm
 """
 
 from __future__ import annotations
@@ -17,6 +18,11 @@ import sys
 import tempfile
 from pathlib import Path
 
+CHECKOUT = Path(__file__).resolve().parents[2]
+LAB = CHECKOUT / ".lab"
+VERSIONS = ("v1", "v2", "v2_1", "does_not_start")
+NETWORK = "intermission-lab"
+SUBNET = "10.203.0.0/16"
 PACKAGES = "systemd,systemd-sysv,dbus,libpam-systemd,python3-minimal,python3-apt,openssh-server,iproute2,sudo,ca-certificates,openssl"
 TOOLS = {"podman": "podman", "runc": "runc", "debootstrap": "debootstrap", "ssh": "openssh-client"}
 CNI = Path("/usr/lib/cni/bridge")
@@ -51,9 +57,22 @@ def need_tools() -> None:
         subprocess.run([*install, "--quiet=2"], check=True, env=environment, stdout=subprocess.DEVNULL)
 
 
+def make_lab() -> None:
+    """Make the key that opens the hosts, their network, and the sources that are deployed to them."""
+    LAB.mkdir(mode=0o700, exist_ok=True)
+    if not (LAB / "key").exists():
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(LAB / "key")], check=True)
+    if subprocess.run(["podman", "network", "exists", NETWORK], check=False).returncode != 0:
+        command = ["podman", "network", "create", "--subnet", SUBNET, NETWORK]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    for version in VERSIONS:
+        command = [sys.executable, str(CHECKOUT / "demo/build.py"), version, str(LAB / "sources" / version)]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
+
 def name_of(release: str) -> str:
     """Name the image of a Debian release: its tag is a digest of all that it is built from."""
-    built_from = hashlib.sha256(Path(__file__).read_bytes())
+    built_from = hashlib.sha256((PACKAGES + PROVISION).encode())
     for authority in sorted(AUTHORITIES.glob("*.crt")):
         built_from.update(authority.read_bytes())
     return f"localhost/intermission-lab-{release}:{built_from.hexdigest()[:12]}"
@@ -79,13 +98,14 @@ def build(release: str, image: str) -> None:
 
 
 def main() -> None:
-    """Build the image of the release on the command line, unless it is there; print its name."""
-    parser = argparse.ArgumentParser(description="Build the image of a test host.")
+    """Make what is not there yet, for hosts of the release on the command line; print the image's name."""
+    parser = argparse.ArgumentParser(description="Make what the test hosts are started from.")
     parser.add_argument("release", choices=["bookworm", "trixie"])
     release = parser.parse_args().release
-    with open(f"/run/lock/intermission-image-{os.geteuid()}.lock", "w", encoding="ascii") as lock:
+    with open(f"/run/lock/intermission-lab-{os.geteuid()}.lock", "w", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         need_tools()
+        make_lab()
         image = name_of(release)
         if subprocess.run(["podman", "image", "exists", image], check=False).returncode != 0:
             build(release, image)
