@@ -34,7 +34,7 @@ from ansible_collections.intermission.django.plugins.module_utils.files import (
 
 COMPLETE = ".intermission-complete"
 INCLUDE = re.compile(r"\s*(?:-[rc]\s*|--(?:requirement|constraint)(?:\s+|\s*=\s*))(\S.*?)\s*(?:\s#.*)?$")
-MISSING = re.compile(r"No matching distribution found for (.+)")
+MISSING = re.compile(r"No matching distribution found for (.+?)(?: \(from .*)?$", re.MULTILINE)
 TELL_TARGET = """
 import json, platform, sys, sysconfig
 libc, version = platform.libc_ver()

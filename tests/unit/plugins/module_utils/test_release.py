@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -342,6 +343,58 @@ def test_requirements_that_cannot_be_installed_are_told_and_tried_again(host: Ho
         with pytest.raises(ReleaseError, match="(?s)pip install .* failed:.*Invalid requirement"):
             host.releases.build_virtualenv("r1", "requirements.txt", python, [])
     assert not (host.releases.path("r1") / ".venv").is_symlink()
+
+
+@pytest.fixture
+def wheelhouse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A tar of one wheel, and an index that nobody reaches."""
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/")
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
+    wheel, tar = tmp_path / "one-1.0-py3-none-any.whl", tmp_path / "wheelhouse.tar"
+    with zipfile.ZipFile(wheel, "w") as stream:
+        stream.writestr("one.py", "")
+        stream.writestr("one-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: one\nVersion: 1.0\n")
+        stream.writestr("one-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        stream.writestr("one-1.0.dist-info/RECORD", "")
+    with tarfile.open(tar, "w") as archive:
+        archive.add(wheel, arcname=wheel.name)
+    return tar
+
+
+def test_a_virtualenv_is_built_from_a_wheelhouse_alone(host: Host, python: str, wheelhouse: Path) -> None:
+    host.unpack("r1", {"requirements.txt": "--extra-index-url http://127.0.0.1:9/more\none\n"})
+    assert host.releases.build_virtualenv("r1", "requirements.txt", python, [], wheelhouse)
+    installed = host.releases.path("r1") / ".venv" / "bin" / "python"
+    subprocess.run([installed, "-c", "import one"], check=True)
+    assert not wheelhouse.exists()
+    assert not (host.releases.path("r1") / ".venv" / "wheels").exists()
+    assert host.releases.has_virtualenv("r1", "requirements.txt", python, [])
+    assert not host.releases.build_virtualenv("r1", "requirements.txt", python, [], wheelhouse)
+
+
+def test_what_a_wheelhouse_does_not_have_is_named(host: Host, python: str, wheelhouse: Path) -> None:
+    host.unpack("r1", {"requirements.txt": "one\ntwo>=3\n"})
+    for _ in range(2):
+        with pytest.raises(
+            ReleaseError, match="has no two>=3 that fits this host. .* django_release_wheelhouse: false"
+        ):
+            host.releases.build_virtualenv("r1", "requirements.txt", python, [], wheelhouse)
+    assert wheelhouse.exists()
+    assert not (host.releases.path("r1") / ".venv").is_symlink()
+
+
+def test_other_failures_of_pip_are_told_as_they_are(host: Host, python: str, wheelhouse: Path) -> None:
+    host.unpack("r1", {"requirements.txt": "this is no requirement\n"})
+    with pytest.raises(ReleaseError, match="(?s)^`.*pip install .* failed:.*Invalid requirement"):
+        host.releases.build_virtualenv("r1", "requirements.txt", python, [], wheelhouse)
+
+
+def test_the_index_is_not_asked_where_the_wheelhouse_is_not_there(host: Host, python: str, wheelhouse: Path) -> None:
+    host.unpack("r1")
+    wheelhouse.unlink()
+    with pytest.raises(ReleaseError, match="cannot be unpacked: .* Deploy again"):
+        host.releases.build_virtualenv("r1", "requirements.txt", python, [], wheelhouse)
 
 
 def test_a_damaged_record_is_nothing(host: Host) -> None:
