@@ -192,7 +192,7 @@ def _pip(python: str, markers: dict[str, str], *arguments: str) -> tuple[bool, s
             f"{python} on the controller has no pip, which makes the wheelhouse. Install it, for instance with "
             f"`{python} -m ensurepip`, {OTHERWISE}."
         )
-    return ran.returncode != 0, without_secrets(ran.stdout[-1500:] + ran.stderr[-1500:]).strip()
+    return ran.returncode != 0, "".join(without_secrets(said)[-1500:] for said in (ran.stdout, ran.stderr)).strip()
 
 
 def _pack(directory: Path, path: Path) -> None:

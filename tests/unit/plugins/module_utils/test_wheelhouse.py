@@ -116,6 +116,7 @@ def test_platforms(machine: str, glibc: str, first: str, last: str, some: str) -
     platforms = Target("3.13.5", "cp", "cp313", machine, glibc).platforms
     assert (platforms[0], platforms[-1]) == (first, last)
     assert some in platforms
+    assert "manylinux_2_4_" not in " ".join(platforms)
     assert len(platforms) == len(set(platforms))
 
 
@@ -325,6 +326,20 @@ def test_what_is_no_place(controller: Controller) -> None:
 def test_targets_that_are_not_known(controller: Controller, change: dict[str, str]) -> None:
     with pytest.raises(WheelhouseError, match="CPython on Linux with glibc 2.*set django_release_wheelhouse: false"):
         controller.provide("one", target=Target(**{**vars(DEBIAN_13), **change}))
+
+
+def test_files_where_it_runs_do_not_get_in_the_way(controller: Controller, monkeypatch: pytest.MonkeyPatch) -> None:
+    controller.wheel("one")
+    (controller.path / "pip.py").write_text("raise RuntimeError('this is no pip')")
+    monkeypatch.chdir(controller.path)
+    assert controller.provide("one")[1] is True
+
+
+def test_a_secret_at_the_edge_of_what_is_shown_is_not(controller: Controller) -> None:
+    controller.sdist("native", backend=f"raise RuntimeError('https://user:{'secret' * 300}@example.com/' + '.' * 500)")
+    with pytest.raises(WheelhouseError, match="native has no wheel") as told:
+        controller.provide("native\n")
+    assert "secretsecret" not in str(told.value)
 
 
 def test_a_python_without_pip(controller: Controller) -> None:
