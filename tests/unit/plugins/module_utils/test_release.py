@@ -345,28 +345,36 @@ def test_requirements_that_cannot_be_installed_are_told_and_tried_again(host: Ho
     assert not (host.releases.path("r1") / ".venv").is_symlink()
 
 
+def make_wheel(directory: Path, version: str) -> Path:
+    directory.mkdir(parents=True, exist_ok=True)
+    wheel, about = directory / f"one-{version}-py3-none-any.whl", f"one-{version}.dist-info"
+    with zipfile.ZipFile(wheel, "w") as stream:
+        stream.writestr(f"{about}/METADATA", f"Metadata-Version: 2.1\nName: one\nVersion: {version}\n")
+        stream.writestr(f"{about}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        stream.writestr(f"{about}/RECORD", "")
+    return wheel
+
+
 @pytest.fixture
 def wheelhouse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A tar of one wheel, and an index that nobody reaches."""
-    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/")
+    """A tar of one wheel, and an index that has a newer one, which pip would take."""
+    newer = make_wheel(tmp_path / "index" / "one", "2.0")
+    newer.with_name("index.html").write_text(f'<!DOCTYPE html><a href="{newer.name}">{newer.name}</a>')
+    monkeypatch.setenv("PIP_INDEX_URL", f"file://{tmp_path}/index")
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
     monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
-    wheel, tar = tmp_path / "one-1.0-py3-none-any.whl", tmp_path / "wheelhouse.tar"
-    with zipfile.ZipFile(wheel, "w") as stream:
-        stream.writestr("one.py", "")
-        stream.writestr("one-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: one\nVersion: 1.0\n")
-        stream.writestr("one-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-        stream.writestr("one-1.0.dist-info/RECORD", "")
+    tar = tmp_path / "wheelhouse.tar"
     with tarfile.open(tar, "w") as archive:
-        archive.add(wheel, arcname=wheel.name)
+        archive.add(make_wheel(tmp_path, "1.0"), arcname="one-1.0-py3-none-any.whl")
     return tar
 
 
 def test_a_virtualenv_is_built_from_a_wheelhouse_alone(host: Host, python: str, wheelhouse: Path) -> None:
-    host.unpack("r1", {"requirements.txt": "--extra-index-url http://127.0.0.1:9/more\none\n"})
+    host.unpack("r1", {"requirements.txt": "--extra-index-url file:///nonexistent\none\n"})
     assert host.releases.build_virtualenv("r1", "requirements.txt", python, [], wheelhouse)
     installed = host.releases.path("r1") / ".venv" / "bin" / "python"
-    subprocess.run([installed, "-c", "import one"], check=True)
+    program = "from importlib.metadata import version; print(version('one'))"
+    assert subprocess.run([installed, "-c", program], capture_output=True, check=True).stdout == b"1.0\n"
     assert not wheelhouse.exists()
     assert not (host.releases.path("r1") / ".venv" / "wheels").exists()
     assert host.releases.has_virtualenv("r1", "requirements.txt", python, [])
