@@ -275,7 +275,8 @@ def _install_from(wheelhouse: Path, pip: Sequence[str], user: Optional[str]) -> 
             "its Python and platform, remove the wheelhouses in django_release_cache on the controller, and deploy again; "
             f"or set django_release_wheelhouse: false.\n{error}"
         ) from error
-    shutil.rmtree(directory)
+    finally:
+        shutil.rmtree(directory)
 
 
 def target_of(python: str) -> dict[str, str]:

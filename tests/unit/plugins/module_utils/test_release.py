@@ -371,14 +371,14 @@ def wheelhouse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_virtualenv_is_built_from_a_wheelhouse_alone(host: Host, python: str, wheelhouse: Path) -> None:
     host.unpack("r1", {"requirements.txt": "--extra-index-url file:///nonexistent\none\n"})
-    assert host.releases.build_virtualenv("r1", "requirements.txt", python, [], wheelhouse)
+    assert host.releases.build_virtualenv("r1", "requirements.txt", python, [], wheelhouse=wheelhouse)
     installed = host.releases.path("r1") / ".venv" / "bin" / "python"
     program = "from importlib.metadata import version; print(version('one'))"
     assert subprocess.run([installed, "-c", program], capture_output=True, check=True).stdout == b"1.0\n"
     assert not wheelhouse.exists()
-    assert not (host.releases.path("r1") / ".venv" / "wheels").exists()
+    assert list(wheelhouse.parent.glob("wheelhouse.*")) == []
     assert host.releases.has_virtualenv("r1", "requirements.txt", python, [])
-    assert not host.releases.build_virtualenv("r1", "requirements.txt", python, [], wheelhouse)
+    assert not host.releases.build_virtualenv("r1", "requirements.txt", python, [], wheelhouse=wheelhouse)
 
 
 def test_what_a_wheelhouse_does_not_have_is_named(host: Host, python: str, wheelhouse: Path) -> None:
@@ -387,7 +387,7 @@ def test_what_a_wheelhouse_does_not_have_is_named(host: Host, python: str, wheel
         with pytest.raises(
             ReleaseError, match="has no two>=3 that fits this host. .* django_release_wheelhouse: false"
         ):
-            host.releases.build_virtualenv("r1", "requirements.txt", python, [], wheelhouse)
+            host.releases.build_virtualenv("r1", "requirements.txt", python, [], wheelhouse=wheelhouse)
     assert wheelhouse.exists()
     assert not (host.releases.path("r1") / ".venv").is_symlink()
 
@@ -395,14 +395,14 @@ def test_what_a_wheelhouse_does_not_have_is_named(host: Host, python: str, wheel
 def test_other_failures_of_pip_are_told_as_they_are(host: Host, python: str, wheelhouse: Path) -> None:
     host.unpack("r1", {"requirements.txt": "this is no requirement\n"})
     with pytest.raises(ReleaseError, match="(?s)^`.*pip install .* failed:.*Invalid requirement"):
-        host.releases.build_virtualenv("r1", "requirements.txt", python, [], wheelhouse)
+        host.releases.build_virtualenv("r1", "requirements.txt", python, [], wheelhouse=wheelhouse)
 
 
 def test_the_index_is_not_asked_where_the_wheelhouse_is_not_there(host: Host, python: str, wheelhouse: Path) -> None:
     host.unpack("r1")
     wheelhouse.unlink()
     with pytest.raises(ReleaseError, match="cannot be unpacked: .* Deploy again"):
-        host.releases.build_virtualenv("r1", "requirements.txt", python, [], wheelhouse)
+        host.releases.build_virtualenv("r1", "requirements.txt", python, [], wheelhouse=wheelhouse)
 
 
 def test_a_damaged_record_is_nothing(host: Host) -> None:

@@ -209,6 +209,19 @@ def test_a_wheelhouse_is_made_once_and_again_where_anything_is_different(control
             controller.provide(*arguments)
 
 
+def test_every_account_on_a_host_may_read_the_wheels(controller: Controller) -> None:
+    controller.wheel("one")
+    (controller.index / "one-1.0-py3-none-any.whl").chmod(0o600)
+    before = os.umask(0o077)
+    try:
+        controller.provide("one")
+    finally:
+        os.umask(before)
+    (path,) = controller.cache.iterdir()
+    with tarfile.open(path) as stream:
+        assert [(member.mode, member.uid) for member in stream] == [(0o644, 0)]
+
+
 def test_those_used_last_are_kept(controller: Controller, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wheelhouse, "KEPT", 2)
     controller.wheel("one")
