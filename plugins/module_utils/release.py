@@ -34,6 +34,18 @@ from ansible_collections.intermission.django.plugins.module_utils.files import (
 
 COMPLETE = ".intermission-complete"
 INCLUDE = re.compile(r"\s*(?:-[rc]\s*|--(?:requirement|constraint)(?:\s+|\s*=\s*))(\S.*?)\s*(?:\s#.*)?$")
+MISSING = re.compile(r"No matching distribution found for (.+?)(?: \(from .*)?$", re.MULTILINE)
+TELL_TARGET = """
+import json, platform, sys, sysconfig
+libc, version = platform.libc_ver()
+print(json.dumps({
+    "python": "%d.%d.%d" % sys.version_info[:3],
+    "implementation": {"cpython": "cp", "pypy": "pp"}.get(sys.implementation.name, sys.implementation.name),
+    "abi": "cp%d%d" % sys.version_info[:2] + sys.abiflags,
+    "machine": sysconfig.get_platform().partition("-")[2],
+    "glibc": version if libc == "glibc" else "",
+}))
+"""
 
 
 class ReleaseError(Exception):
@@ -81,10 +93,7 @@ class Releases:
         _make_readable(partial)
         try:
             with tarfile.open(archive) as stream:
-                if hasattr(tarfile, "data_filter"):
-                    stream.extractall(partial, filter="data")
-                else:
-                    stream.extractall(partial)
+                _extract(stream, partial)
         except (tarfile.TarError, EOFError, zlib.error) as error:
             raise ReleaseError(f"the release {release} cannot be unpacked: {error}") from error
         about = {"id": release, "version": version, "origin": origin, "unpacked": _now(), "prepared": False}
@@ -175,7 +184,7 @@ class Releases:
         Raises ReleaseError where the interpreter does not run.
         """
         whole = hashlib.sha256()
-        for file in _requirement_files(self.path(release) / requirements):
+        for file in requirement_files(self.path(release) / requirements):
             whole.update(file.read_bytes() + b"\0")
         interpreter = os.path.realpath(shutil.which(python) or python)
         whole.update("\0".join([_checked([python, "-VV"]), interpreter, *extra]).encode())
@@ -185,15 +194,28 @@ class Releases:
         """Tell whether a release has the virtualenv that it needs, and that is whole. Raises ReleaseError."""
         key = self.virtualenv_key(release, requirements, python, extra)
         linked = _link_target(self.path(release) / ".venv") == f"../../venvs/{key}"
-        return linked and (self.virtualenvs / key / COMPLETE).exists()
+        return linked and self.is_built(key)
+
+    def is_built(self, key: str) -> bool:
+        """Tell whether a virtualenv is there and whole, for whichever release."""
+        return (self.virtualenvs / key / COMPLETE).exists()
 
     def build_virtualenv(
-        self, release: str, requirements: str, python: str, extra: Sequence[str], user: Optional[str] = None
+        self,
+        release: str,
+        requirements: str,
+        python: str,
+        extra: Sequence[str],
+        user: Optional[str] = None,
+        wheelhouse: Optional[Path] = None,
     ) -> bool:
-        """Give a release its virtualenv, building it as ``user`` unless a whole one is there. Raises ReleaseError."""
+        """Give a release its virtualenv, building it as ``user`` unless a whole one is there. Raises ReleaseError.
+
+        With a ``wheelhouse``, a tar of wheels, it is built from nothing else, and the tar is removed when it is used up.
+        """
         key = self.virtualenv_key(release, requirements, python, extra)
         directory = self.virtualenvs / key
-        built = not (directory / COMPLETE).exists()
+        built = not self.is_built(key)
         if built:
             shutil.rmtree(directory, ignore_errors=True)
             _make_readable(directory)
@@ -202,8 +224,14 @@ class Releases:
                 os.chown(directory, account["user"], account["group"])
             _checked([python, "-m", "venv", str(directory)], user)
             pip = [str(directory / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-            _checked([*pip, "-r", str(self.path(release) / requirements), *extra], user)
+            wanted = [*pip, "-r", str(self.path(release) / requirements), *extra]
+            if wheelhouse:
+                _install_from(wheelhouse, wanted, user)
+            else:
+                _checked(wanted, user)
             write_file(directory / COMPLETE, b"")
+            if wheelhouse:
+                wheelhouse.unlink()
         link = self.path(release) / ".venv"
         target = f"../../venvs/{key}"
         if link.is_symlink() and os.readlink(link) == target:
@@ -220,13 +248,50 @@ def _environment_of(link: Path) -> Optional[str]:
     return (_link_target(link) or "").partition(".")[2] or None
 
 
-def _requirement_files(path: Path) -> list[Path]:
+def _extract(stream: tarfile.TarFile, directory: Path) -> None:
+    if hasattr(tarfile, "data_filter"):
+        stream.extractall(directory, filter="data")
+    else:
+        stream.extractall(directory)
+
+
+def _install_from(wheelhouse: Path, pip: Sequence[str], user: Optional[str]) -> None:
+    directory = wheelhouse.with_suffix(".unpacked")
+    shutil.rmtree(directory, ignore_errors=True)
+    _make_readable(directory)
+    try:
+        with tarfile.open(wheelhouse) as stream:
+            _extract(stream, directory)
+    except (OSError, tarfile.TarError) as error:
+        raise ReleaseError(f"the wheelhouse {wheelhouse} cannot be unpacked: {error}. Deploy again.") from error
+    try:
+        _checked([*pip, "--no-index", "--find-links", str(directory)], user)
+    except ReleaseError as error:
+        missing = MISSING.search(str(error))
+        if not missing:
+            raise
+        raise ReleaseError(
+            f"the wheelhouse that the controller made has no {missing.group(1)} that fits this host. Publish a wheel for "
+            "its Python and platform, remove the wheelhouses in django_release_cache on the controller, and deploy again; "
+            f"or set django_release_wheelhouse: false.\n{error}"
+        ) from error
+    finally:
+        shutil.rmtree(directory)
+
+
+def target_of(python: str) -> dict[str, str]:
+    """Ask an interpreter which wheels it can use. Raises ReleaseError where it does not run."""
+    target: dict[str, str] = json.loads(_checked([python, "-c", TELL_TARGET]))
+    return target
+
+
+def requirement_files(path: Path) -> list[Path]:
     """Give a requirements file and those that it takes in with -r or -c."""
     files = [path]
     for line in path.read_text(encoding="utf-8").splitlines():
         match = INCLUDE.match(line)
         if match and "://" not in match.group(1):
-            files += _requirement_files(path.parent / match.group(1))
+            files += requirement_files(path.parent / match.group(1))
     return files
 
 

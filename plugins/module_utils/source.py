@@ -75,7 +75,7 @@ def fetch(source: str, version: str, cache: Path, exclude: Sequence[str] = ()) -
     if kind == "directory":
         return _from_directory(Path(source), source, cache, patterns)
     with tempfile.TemporaryDirectory(dir=cache) as unpacked:
-        _unpack(Path(source), Path(unpacked))
+        unpack(Path(source), Path(unpacked))
         entries = list(Path(unpacked).iterdir())
         top = entries[0] if len(entries) == 1 and entries[0].is_dir() else Path(unpacked)
         return _from_directory(top, source, cache, patterns)
@@ -124,12 +124,13 @@ def _from_directory(directory: Path, origin: str, cache: Path, exclude: Sequence
         buffer = io.BytesIO()
         with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as archive:
             for entry in tree(directory, exclude):
-                archive.add(entry, arcname=str(entry.relative_to(directory)), recursive=False, filter=_anonymous)
+                archive.add(entry, arcname=str(entry.relative_to(directory)), recursive=False, filter=anonymous)
         _write_archive(path, buffer.getvalue())
     return Source(identity, path, origin)
 
 
-def _anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo:
+def anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    """Give a member of an archive no owner, no time, and a mode that does not depend on the umask."""
     member.uid = member.gid = 0
     member.uname = member.gname = ""
     member.mtime = 0
@@ -143,7 +144,8 @@ def _write_archive(path: Path, content: bytes) -> None:
     os.replace(partial, path)
 
 
-def _unpack(archive: Path, directory: Path) -> None:
+def unpack(archive: Path, directory: Path) -> None:
+    """Unpack a tar or zip archive. Raises SourceError where it is none or damaged, and OSError."""
     try:
         if zipfile.is_zipfile(archive):
             with zipfile.ZipFile(archive) as stream:
@@ -182,7 +184,7 @@ def _from_git(url: str, version: str, cache: Path, exclude: Sequence[str]) -> So
             archive = Path(unpacked) / "archive.tar"
             _git("-C", str(mirror), "archive", "--format=tar", f"--output={archive}", commit)
             tree_directory = Path(unpacked) / "tree"
-            _unpack(archive, tree_directory)
+            unpack(archive, tree_directory)
             content = _from_directory(tree_directory, shown, Path(unpacked), exclude)
             os.replace(content.path, path)
     return Source(identity, path, f"{shown} {version}")

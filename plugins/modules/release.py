@@ -26,6 +26,7 @@ options:
   state:
     description:
       - V(unpacked) unpacks O(archive) as the release O(id).
+      - V(target) tells what the host needs for its virtualenv.
       - V(installed) gives it its virtualenv, and dates its files to now, so that C(collectstatic) takes them for new.
       - V(prepared) notes that it passed its checks, with O(preparation).
       - V(current) points C(current) at it, and C(shared/environment) at O(environment).
@@ -33,7 +34,7 @@ options:
       - V(pruned) removes all but the newest O(keep) releases, never one that is in use.
       - V(told) only tells.
     type: str
-    choices: [unpacked, installed, prepared, current, live, pruned, told]
+    choices: [unpacked, target, installed, prepared, current, live, pruned, told]
     default: told
   id:
     description: The release.
@@ -62,6 +63,9 @@ options:
     type: list
     elements: str
     default: []
+  wheelhouse:
+    description: A tar of wheels on the host, for O(state=installed). The virtualenv is then built from nothing else, and the tar is removed.
+    type: path
   preparation:
     description: Digest of all that the release was made ready with, for O(state=prepared).
     type: str
@@ -105,6 +109,14 @@ removed:
   returned: with O(state=pruned)
   type: list
   elements: str
+virtualenv:
+  description: Whether the virtualenv that the release needs is there already.
+  returned: with O(state=target)
+  type: bool
+target:
+  description: Which wheels the host can use, as the module M(intermission.django.wheelhouse) takes it.
+  returned: with O(state=target)
+  type: dict
 """
 
 from pathlib import Path
@@ -114,6 +126,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.intermission.django.plugins.module_utils.release import (
     ReleaseError,
     Releases,
+    target_of,
 )
 
 
@@ -123,8 +136,9 @@ def apply(releases: Releases, params: dict[str, Any]) -> tuple[bool, list[str]]:
     if state == "unpacked":
         return releases.unpack(Path(params["archive"]), release, params["version"], params["origin"]), []
     if state == "installed":
-        extra = params["extra_packages"]
-        built = releases.build_virtualenv(release, params["requirements"], params["python"], extra, params["user"])
+        needs = (params["requirements"], params["python"], params["extra_packages"])
+        wheelhouse = Path(params["wheelhouse"]) if params["wheelhouse"] else None
+        built = releases.build_virtualenv(release, *needs, params["user"], wheelhouse)
         releases.freshen(release)
         return built, []
     if state == "prepared":
@@ -135,6 +149,14 @@ def apply(releases: Releases, params: dict[str, Any]) -> tuple[bool, list[str]]:
         return releases.record_live(release, environment), []
     removed = releases.prune(params["keep"]) if state == "pruned" else []
     return bool(removed), removed
+
+
+def needs_of(releases: Releases, params: dict[str, Any]) -> dict[str, Any]:
+    """Tell whether a release's virtualenv is there, and which wheels it would be made of."""
+    needs = (params["requirements"], params["python"], params["extra_packages"])
+    unpacked = bool(releases.describe(params["id"]))
+    built = unpacked and releases.is_built(releases.virtualenv_key(params["id"], *needs))
+    return {"virtualenv": built, "target": target_of(params["python"])}
 
 
 def would_change(releases: Releases, params: dict[str, Any]) -> bool:
@@ -158,7 +180,7 @@ def would_change(releases: Releases, params: dict[str, Any]) -> bool:
 
 def main() -> None:
     """Run the module."""
-    states = ["unpacked", "installed", "prepared", "current", "live", "pruned", "told"]
+    states = ["unpacked", "target", "installed", "prepared", "current", "live", "pruned", "told"]
     module = AnsibleModule(
         argument_spec={
             "root": {"type": "path", "required": True},
@@ -171,13 +193,14 @@ def main() -> None:
             "python": {"type": "str", "default": "python3"},
             "extra_packages": {"type": "list", "elements": "str", "default": []},
             "user": {"type": "str"},
+            "wheelhouse": {"type": "path"},
             "preparation": {"type": "str", "default": ""},
             "environment": {"type": "str", "default": ""},
             "keep": {"type": "int", "default": 5},
         },
         required_if=[
             ("state", "unpacked", ("id", "archive")),
-            *(("state", state, ("id",)) for state in ("installed", "prepared", "current", "live")),
+            *(("state", state, ("id",)) for state in ("target", "installed", "prepared", "current", "live")),
         ],
         supports_check_mode=True,
     )
@@ -189,6 +212,7 @@ def main() -> None:
             changed = would_change(releases, params)
         else:
             changed, removed = apply(releases, params)
+        needed = needs_of(releases, params) if params["state"] == "target" else {}
     except (ReleaseError, OSError, KeyError) as error:
         module.fail_json(msg=str(error))
     module.exit_json(
@@ -197,6 +221,7 @@ def main() -> None:
         current=releases.current_id(),
         live=releases.live(),
         removed=removed,
+        **needed,
     )
 
 

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -342,6 +343,66 @@ def test_requirements_that_cannot_be_installed_are_told_and_tried_again(host: Ho
         with pytest.raises(ReleaseError, match="(?s)pip install .* failed:.*Invalid requirement"):
             host.releases.build_virtualenv("r1", "requirements.txt", python, [])
     assert not (host.releases.path("r1") / ".venv").is_symlink()
+
+
+def make_wheel(directory: Path, version: str) -> Path:
+    directory.mkdir(parents=True, exist_ok=True)
+    wheel, about = directory / f"one-{version}-py3-none-any.whl", f"one-{version}.dist-info"
+    with zipfile.ZipFile(wheel, "w") as stream:
+        stream.writestr(f"{about}/METADATA", f"Metadata-Version: 2.1\nName: one\nVersion: {version}\n")
+        stream.writestr(f"{about}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        stream.writestr(f"{about}/RECORD", "")
+    return wheel
+
+
+@pytest.fixture
+def wheelhouse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A tar of one wheel, and an index that has a newer one, which pip would take."""
+    newer = make_wheel(tmp_path / "index" / "one", "2.0")
+    newer.with_name("index.html").write_text(f'<!DOCTYPE html><a href="{newer.name}">{newer.name}</a>')
+    monkeypatch.setenv("PIP_INDEX_URL", f"file://{tmp_path}/index")
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
+    tar = tmp_path / "wheelhouse.tar"
+    with tarfile.open(tar, "w") as archive:
+        archive.add(make_wheel(tmp_path, "1.0"), arcname="one-1.0-py3-none-any.whl")
+    return tar
+
+
+def test_a_virtualenv_is_built_from_a_wheelhouse_alone(host: Host, python: str, wheelhouse: Path) -> None:
+    host.unpack("r1", {"requirements.txt": "--extra-index-url file:///nonexistent\none\n"})
+    assert host.releases.build_virtualenv("r1", "requirements.txt", python, [], wheelhouse=wheelhouse)
+    installed = host.releases.path("r1") / ".venv" / "bin" / "python"
+    program = "from importlib.metadata import version; print(version('one'))"
+    assert subprocess.run([installed, "-c", program], capture_output=True, check=True).stdout == b"1.0\n"
+    assert not wheelhouse.exists()
+    assert list(wheelhouse.parent.glob("wheelhouse.*")) == []
+    assert host.releases.has_virtualenv("r1", "requirements.txt", python, [])
+    assert not host.releases.build_virtualenv("r1", "requirements.txt", python, [], wheelhouse=wheelhouse)
+
+
+def test_what_a_wheelhouse_does_not_have_is_named(host: Host, python: str, wheelhouse: Path) -> None:
+    host.unpack("r1", {"requirements.txt": "one\ntwo>=3\n"})
+    for _ in range(2):
+        with pytest.raises(
+            ReleaseError, match="has no two>=3 that fits this host. .* django_release_wheelhouse: false"
+        ):
+            host.releases.build_virtualenv("r1", "requirements.txt", python, [], wheelhouse=wheelhouse)
+    assert wheelhouse.exists()
+    assert not (host.releases.path("r1") / ".venv").is_symlink()
+
+
+def test_other_failures_of_pip_are_told_as_they_are(host: Host, python: str, wheelhouse: Path) -> None:
+    host.unpack("r1", {"requirements.txt": "this is no requirement\n"})
+    with pytest.raises(ReleaseError, match="(?s)^`.*pip install .* failed:.*Invalid requirement"):
+        host.releases.build_virtualenv("r1", "requirements.txt", python, [], wheelhouse=wheelhouse)
+
+
+def test_the_index_is_not_asked_where_the_wheelhouse_is_not_there(host: Host, python: str, wheelhouse: Path) -> None:
+    host.unpack("r1")
+    wheelhouse.unlink()
+    with pytest.raises(ReleaseError, match="cannot be unpacked: .* Deploy again"):
+        host.releases.build_virtualenv("r1", "requirements.txt", python, [], wheelhouse=wheelhouse)
 
 
 def test_a_damaged_record_is_nothing(host: Host) -> None:

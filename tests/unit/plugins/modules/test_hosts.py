@@ -192,6 +192,31 @@ def test_a_release_is_installed(release: RunModule, tmp_path: Path) -> None:
     assert release("installed", check=True, extra_packages=["gunicorn"], **python)["changed"] is True
 
 
+def test_what_a_host_needs_for_a_virtualenv(release: RunModule, tmp_path: Path) -> None:
+    told = release("target", python=sys.executable)
+    assert (told["changed"], told["virtualenv"]) == (False, False)
+    assert told["target"]["python"] == "{}.{}.{}".format(*sys.version_info)
+    for name in ("r1", "r2"):
+        release("unpacked", id=name)
+    assert release("target", python=sys.executable)["virtualenv"] is False
+    key = Releases(str(tmp_path / "srv")).virtualenv_key("r1", "requirements.txt", sys.executable, [])
+    (tmp_path / "srv" / "venvs" / key).mkdir(parents=True)
+    (tmp_path / "srv" / "venvs" / key / COMPLETE).touch()
+    assert [release("target", check, id="r2", python=sys.executable)["virtualenv"] for check in (True, False)] == [
+        True,
+        True,
+    ]
+    assert release("target", python=sys.executable, extra_packages=["gunicorn"])["virtualenv"] is False
+    assert "virtualenv" not in release("told")
+
+
+def test_a_wheelhouse_is_all_that_a_release_is_installed_from(release: RunModule, tmp_path: Path) -> None:
+    release("unpacked")
+    wheelhouse = tmp_path / "wheelhouse.tar"
+    failed = release("installed", python=sys.executable, wheelhouse=str(wheelhouse))
+    assert f"the wheelhouse {wheelhouse} cannot be unpacked" in failed["msg"]
+
+
 def test_releases_are_pruned(release: RunModule, tmp_path: Path) -> None:
     for number in range(1, 4):
         release("unpacked", id=f"r{number}")
@@ -215,7 +240,7 @@ def test_a_release_that_is_not_there(release: RunModule, state: str, arguments: 
     assert message in release(state, **arguments)["msg"]
 
 
-@pytest.mark.parametrize("state", ["unpacked", "installed", "prepared", "current", "live"])
+@pytest.mark.parametrize("state", ["unpacked", "target", "installed", "prepared", "current", "live"])
 def test_a_release_needs_its_id(run_module: RunModule, tmp_path: Path, state: str) -> None:
     assert "missing: id" in run_module("release", {"root": str(tmp_path), "state": state})["msg"]
 
