@@ -91,11 +91,14 @@ class Releases:
         partial = self.directory / f".{release}.partial"
         shutil.rmtree(partial, ignore_errors=True)
         _make_readable(partial)
+        umask = os.umask(0o022)  # tarfile makes the directories that the archive does not name
         try:
             with tarfile.open(archive) as stream:
                 _extract(stream, partial)
         except (tarfile.TarError, EOFError, zlib.error) as error:
             raise ReleaseError(f"the release {release} cannot be unpacked: {error}") from error
+        finally:
+            os.umask(umask)
         about = {"id": release, "version": version, "origin": origin, "unpacked": _now(), "prepared": False}
         write_file(partial / ".release.json", json.dumps(about).encode())
         shutil.rmtree(self.path(release), ignore_errors=True)

@@ -57,9 +57,9 @@ def run(ansible_playbook: Playbook, variables: dict[str, Any], *hosts: dict[str,
 @pytest.mark.parametrize(
     ("variables", "hosts", "url", "clients"),
     [
-        ({}, (WEB1, WEB2), "", "10.0.0.2"),
+        ({}, (WEB1, WEB2), "", "10.0.0.1 10.0.0.2"),
         (POSTGRESQL, (WEB1,), "postgres://shop:p%40ss@127.0.0.1:5432/shop", ""),
-        (POSTGRESQL, (WEB1, WEB2), "postgres://shop:p%40ss@10.0.0.1:5432/shop", "10.0.0.2"),
+        (POSTGRESQL, (WEB1, WEB2), "postgres://shop:p%40ss@10.0.0.1:5432/shop", "10.0.0.1 10.0.0.2"),
         (
             {
                 **POSTGRESQL,
@@ -75,10 +75,15 @@ def run(ansible_playbook: Playbook, variables: dict[str, Any], *hosts: dict[str,
             {**POSTGRESQL, "django_database_address": "db.lan", "django_database_port": "5433"},
             (WEB1, WEB2),
             "postgres://shop:p%40ss@db.lan:5433/shop",
-            "10.0.0.2",
+            "10.0.0.1 10.0.0.2",
         ),
         ({"django_database_engine": "sqlite"}, (WEB1,), "sqlite:////srv/shop/shared/db.sqlite3", ""),
-        ({"django_database_url": "postgis://u:p@db.lan/x"}, (WEB1, WEB2), "postgis://u:p@db.lan/x", "10.0.0.2"),
+        (
+            {"django_database_url": "postgis://u:p@db.lan/x"},
+            (WEB1, WEB2),
+            "postgis://u:p@db.lan/x",
+            "10.0.0.1 10.0.0.2",
+        ),
     ],
 )
 def test_url(

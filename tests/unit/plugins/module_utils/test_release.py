@@ -253,6 +253,16 @@ def key(host: Host, release: str, *extra: str, requirements: str = "requirements
     return host.releases.virtualenv_key(release, requirements, sys.executable, extra)
 
 
+def test_the_apps_account_can_enter_a_release_whatever_roots_umask_is(host: Host) -> None:
+    before = os.umask(0o077)
+    try:
+        host.unpack("r1", {"shop/settings/base.py": "x\n"})
+    finally:
+        assert os.umask(before) == 0o077
+    for directory in ("", "shop", "shop/settings"):
+        assert (host.releases.path("r1") / directory).stat().st_mode & 0o777 == 0o755
+
+
 def test_the_virtualenv_is_shared_by_releases_of_the_same_requirements(host: Host) -> None:
     host.unpack("r1", {"requirements.txt": "django\n", "code": "1"})
     host.unpack("r2", {"requirements.txt": "django\n", "code": "2"})
