@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
 from ansible_collections.intermission.django.plugins.module_utils.host_command import build
 
 from e2e.shop import BIN, CHECKOUT, Shop
@@ -74,24 +73,3 @@ def test_command_works(shop: Shop, host_bin: Path, command: str) -> None:
 def test_the_site_is_open_after_all_of_them(shop: Shop) -> None:
     assert shop.playbook("playbooks/maintenance_off.yml").status == 0
     assert shop.kinds() == {"app"}
-
-
-@pytest.mark.parametrize("page", ["README.md", "docs/first-deploy.md"])
-def test_the_inventory_has_all_that_the_roles_require_and_nothing_unknown(page: str) -> None:
-    text = (CHECKOUT / page).read_text(encoding="utf-8")
-    site = yaml.safe_load(re.findall(r"```yaml\n(shop:.*?)```", text, re.DOTALL)[0])["shop"]
-    assert len(site["hosts"]) == 1
-    options: dict[str, dict[str, object]] = {}
-    for spec in (CHECKOUT / "roles").glob("*/meta/argument_specs.yml"):
-        for entry in yaml.safe_load(spec.read_text(encoding="utf-8"))["argument_specs"].values():
-            options |= entry["options"]
-    assert set(site["vars"]) <= set(options)
-    given_by_the_playbooks = {"django_migrate_python", "django_migrate_project", "django_migrate_environment_file"}
-    required = {name for name, option in options.items() if option.get("required")} - given_by_the_playbooks
-    assert required <= set(site["vars"])
-
-
-def test_the_example_inventory_is_the_one_that_the_page_explains() -> None:
-    page = (CHECKOUT / "docs/first-deploy.md").read_text(encoding="utf-8")
-    example = (CHECKOUT / "inventory/example/hosts.yml").read_text(encoding="utf-8")
-    assert re.findall(r"```yaml\n(shop:.*?)```", page, re.DOTALL)[0] in example
