@@ -76,7 +76,7 @@ def test_a_flag_touched_by_hand(host: Host, site: Fleet, node: str, flag: str) -
     assert site.ask(node).kind == "app"
 
 
-def test_the_worker_of_nginx_can_enter_the_state_directory_and_others_cannot_write_there(host: Host) -> None:
+def test_n10_the_worker_of_nginx_can_enter_the_state_directory_and_others_cannot_write_there(host: Host) -> None:
     with host.sudo("www-data"):
         assert host.run(f"test -x {STATE} && test -r {STATE}/pages/503.html").succeeded
         assert host.run(f"touch {STATE}/on").failed
@@ -115,7 +115,7 @@ def test_a_reboot_outside_a_window_leaves_the_host_open(host: Host, site: Fleet,
     assert host.service("shop-worker-ticker").is_running
 
 
-def test_a_reboot_in_the_middle_of_a_deploy_does_not_start_the_background_workers(
+def test_a16_a_reboot_in_the_middle_of_a_deploy_does_not_start_the_background_workers(
     host: Host, site: Fleet, node: str
 ) -> None:
     host.check_output(f"mkdir -p {STATE}/windows/deploy-test && ln -sfn windows/deploy-test {STATE}/on")

@@ -82,8 +82,16 @@ def test_5_restarts_of_the_app_and_reloads_of_nginx_lose_no_request(
     assert set(facts["classes"]) == {"app 2"}
 
 
-def test_6_the_background_workers_run_the_live_release(web_hosts: list[Host]) -> None:
+def test_a16_the_background_workers_stand_still_while_it_migrates(web_hosts: list[Host]) -> None:
     for host in web_hosts:
+        units = "--unit shop-worker-ticker --unit shop"
+        said = host.check_output(f"journalctl {units} --output cat --no-pager --identifier systemd")
+        lines = [line for line in said.splitlines() if line.startswith(("Started shop", "Stopped shop"))]
+        stopped = lines.index("Stopped shop-worker-ticker.service - shop: ticker.")
+        following = lines[stopped + 1 :][:3]
+        assert following == [
+            "Stopped shop.service - shop: the app.",
+            "Started shop.service - shop: the app.",
+            "Started shop-worker-ticker.service - shop: ticker.",
+        ]
         assert host.service("shop-worker-ticker").is_running
-        started = host.check_output("systemctl show --property=WorkingDirectory --value shop-worker-ticker")
-        assert started == "/srv/shop/current"
