@@ -28,7 +28,7 @@ demo-stop: .venv/demo.stamp
 check: .venv/check.stamp
 	ruff check .
 	ruff format --check .
-	mypy plugins demo/*.py tests benchmarks
+	mypy plugins demo/*.py tests benchmarks molecule/*.py molecule/*/*.py molecule/*/tests
 	yamllint --strict .
 	ansible-lint
 	pytest tests/unit tests/nginx

@@ -26,7 +26,8 @@ EXCUSED = {
 
 def block(page: str) -> str:
     """Give the first inventory on a page."""
-    return re.findall(r"```yaml\n(shop:.*?)```", (CHECKOUT / page).read_text(encoding="utf-8"), re.DOTALL)[0]
+    found: list[str] = re.findall(r"```yaml\n(shop:.*?)```", (CHECKOUT / page).read_text(encoding="utf-8"), re.DOTALL)
+    return found[0]
 
 
 def options() -> dict[str, dict[str, Any]]:
