@@ -170,3 +170,35 @@ def _expiry_fault(certificate: str) -> Optional[str]:
         return None
     end = checked.stdout.partition("notAfter=")[2].partition("\n")[0]
     return f"the certificate {certificate} has expired on {end}"
+
+
+def systemd_fault(system: str = "/run/systemd/system", debian: str = "/etc/debian_version") -> Optional[str]:
+    """Say why the platform ``systemd`` is not for this host or this user, or None (sd_booted(3))."""
+    otherwise = "or set intermission_platform: command, and say how services are started and stopped there."
+    if not os.path.isdir(system):
+        return (
+            f"intermission_platform is 'systemd', and systemd does not run here. Take a host where it does, {otherwise}"
+        )
+    if not os.path.exists(debian):
+        return (
+            f"intermission_platform is 'systemd', which is made for Debian, and this is not. Take Debian, {otherwise}"
+        )
+    if os.geteuid() != 0:
+        return f"intermission_platform is 'systemd', which needs root. Set ansible_become: true, {otherwise}"
+    return None
+
+
+def account_fault(name: str, home: str) -> Optional[str]:
+    """Say whose an account is that the site's code must not run as, or None where it is free or the site's."""
+    try:
+        account = pwd.getpwnam(name)
+    except KeyError:
+        return None
+    if account.pw_uid == 0:
+        return "the site's code must not run as root. Name an account of its own, for instance shop."
+    if account.pw_dir.rstrip("/") != home.rstrip("/"):
+        return (
+            f"there is an account '{name}' already, with the home {account.pw_dir}, so it is somebody else's. Name another "
+            f"one; or, to run the site's code as this one, give it its home: usermod --home {home} {name}"
+        )
+    return None

@@ -30,9 +30,8 @@ options:
     elements: path
     default: []
   worker_user:
-    description: The user that Nginx's workers run as.
+    description: The user that Nginx's workers run as. Required with O(readable).
     type: str
-    required: true
   socket:
     description: Path of the app's unix socket.
     type: path
@@ -55,6 +54,22 @@ options:
         description: File of the certificate's key.
         type: path
         default: ""
+  systemd:
+    description: Whether the host has to be Debian with systemd, and this user root.
+    type: bool
+    default: false
+  account:
+    description: The account that the site's code is to run as, and its home directory. Where it is there with another home, it is somebody else's.
+    type: dict
+    suboptions:
+      name:
+        description: The account's name.
+        type: str
+        required: true
+      home:
+        description: The home directory that it is given where it is made.
+        type: path
+        required: true
 author:
   - The Intermission developers (@intermission)
 """
@@ -76,11 +91,13 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.intermission.django.plugins.module_utils.preflight import (
+    account_fault,
     certificate_fault,
     closed_ancestor,
     port_fault,
     socket_path_fault,
     split_listen,
+    systemd_fault,
 )
 
 EXAMPLES_OF_FILES = {
@@ -139,6 +156,8 @@ def tls_faults(tls: dict[str, Any], plain: list[str]) -> list[str]:
 
 def faults(params: dict[str, Any]) -> list[str]:
     """Say what is wrong, each with the variable to set."""
+    if params["systemd"] and (fault := systemd_fault()):
+        return [fault]
     found = listen_faults("maintenance_page_listen", params["listen"], "127.0.0.1:8081")
     if params["tls"]:
         found += tls_faults(params["tls"], params["listen"])
@@ -159,6 +178,8 @@ def faults(params: dict[str, Any]) -> list[str]:
             )
     if params["socket"] and (fault := socket_path_fault(params["socket"])):
         found.append(f"django_release_socket: {fault}. Choose a shorter one, for instance /run/shop/app.sock.")
+    if params["account"] and (fault := account_fault(**params["account"])):
+        found.append(f"django_release_user: {fault}")
     return found
 
 
@@ -169,14 +190,18 @@ def main() -> None:
         "certificate": {"type": "path", "default": ""},
         "key": {"type": "path", "default": "", "no_log": False},
     }
+    account_spec = {"name": {"type": "str", "required": True}, "home": {"type": "path", "required": True}}
     module = AnsibleModule(
         argument_spec={
             "listen": {"type": "list", "elements": "str", "default": []},
             "readable": {"type": "list", "elements": "path", "default": []},
-            "worker_user": {"type": "str", "required": True},
+            "worker_user": {"type": "str"},
             "socket": {"type": "path"},
             "tls": {"type": "dict", "options": tls_spec},
+            "systemd": {"type": "bool", "default": False},
+            "account": {"type": "dict", "options": account_spec},
         },
+        required_by={"readable": "worker_user"},
         supports_check_mode=True,
     )
     found = faults(module.params)

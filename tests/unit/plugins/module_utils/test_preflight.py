@@ -1,18 +1,21 @@
 from __future__ import annotations
 
 import os
+import pwd
 import shutil
 import socket
 from pathlib import Path
 
 import pytest
 from ansible_collections.intermission.django.plugins.module_utils.preflight import (
+    account_fault,
     certificate_fault,
     closed_ancestor,
     port_fault,
     readable_address,
     socket_path_fault,
     split_listen,
+    systemd_fault,
 )
 
 from certificates import Authority
@@ -277,3 +280,33 @@ def test_a_key_that_this_user_may_not_read_is_left_to_nginx(
 
     monkeypatch.setattr(Path, "read_text", refuse)
     assert certificate_fault(str(certificate), str(key)) is None
+
+
+@pytest.mark.parametrize(
+    ("system", "debian", "uid", "fault"),
+    [
+        (True, True, 0, None),
+        (False, True, 0, "systemd does not run here"),
+        (True, False, 0, "this is not Debian"),
+        (True, True, 1000, "Set ansible_become: true"),
+    ],
+)
+def test_the_platform_systemd(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, system: bool, debian: bool, uid: int, fault: str | None
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: uid)
+    directory, file = tmp_path / "system", tmp_path / "debian_version"
+    if system:
+        directory.mkdir()
+    if debian:
+        file.touch()
+    said = systemd_fault(str(directory), str(file))
+    assert (fault is None and said is None) or (fault and fault in (said or ""))
+
+
+def test_the_account_of_the_site() -> None:
+    assert account_fault("no-such-account", "/srv/shop/shared") is None
+    assert "must not run as root" in (account_fault("root", "/root") or "")
+    daemon = pwd.getpwnam("daemon")
+    assert account_fault("daemon", daemon.pw_dir + "/") is None
+    assert "already, with the home" in (account_fault("daemon", "/srv/shop/shared") or "")
