@@ -287,7 +287,7 @@ def test_a_key_that_this_user_may_not_read_is_left_to_nginx(
     [
         (True, True, 0, None),
         (False, True, 0, "systemd does not run here"),
-        (True, False, 0, "this is not Debian"),
+        (True, False, 0, "this is not. Take Debian"),
         (True, True, 1000, "Set ansible_become: true"),
     ],
 )
