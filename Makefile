@@ -33,10 +33,12 @@ check: .venv/check.stamp
 	ansible-lint
 	pytest tests/unit tests/nginx
 
-# The images of the hosts are built beside the checks; then three runs share the cores, each waits for its hosts most of the time.
+# The images of the hosts are built beside the checks; then three targets at a time share the cores. Logs: build/
+comma := ,
+empty :=
+space := $(empty) $(empty)
 test: .venv/hosts.stamp
-	$(MAKE) --jobs=2 --output-sync=target check images
-	$(MAKE) --jobs=3 --output-sync=target e2e $(SCENARIOS:%=molecule-%)
+	python tests/everything.py check,images $(subst $(space),$(comma),e2e $(SCENARIOS:%=molecule-%))
 
 e2e: .venv/hosts.stamp
 	pytest --numprocesses=2 --dist=loadfile tests/e2e
@@ -53,7 +55,7 @@ bench: .venv/demo.stamp
 
 clean:
 	if [ -x .venv/bin/python ]; then .venv/bin/python demo/demo.py stop; fi
-	rm -rf .venv .demo .lab .ansible .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .demo .lab build .ansible .mypy_cache .ruff_cache .pytest_cache
 
 # A stamp stands for a dependency group of pyproject.toml, installed as constraints.txt pins it.
 .venv/%.stamp: pyproject.toml constraints.txt

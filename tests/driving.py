@@ -122,12 +122,13 @@ class Site:
     @contextmanager
     def visitors(self, record: Path, rate: int = 20) -> Iterator[None]:
         """Let the load probe ask all web hosts meanwhile, ``rate`` times a second each."""
-        nodes = [part for node, url in self.urls.items() for part in ("--node", f"{node}={url}")]
+        named = {node.partition(".")[0]: url for node, url in self.urls.items()}
+        nodes = [part for node, url in named.items() for part in ("--node", f"{node}={url}")]
         command = [sys.executable, "-m", "probe", "run", *nodes]
         command += ["--rate", str(rate), "--host", self.host, "--out", str(record)]
         probe = subprocess.Popen(command, env=self.environment)
         try:
-            wait_until((record / "probe.json").exists, "the load probe started")
+            wait_until(lambda: (record / "probe.json").exists() or probe.poll() is not None, "the load probe started")
             yield
         finally:
             probe.send_signal(signal.SIGTERM)

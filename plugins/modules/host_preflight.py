@@ -30,8 +30,9 @@ options:
     elements: path
     default: []
   worker_user:
-    description: The user that Nginx's workers run as. Required with O(readable).
+    description: The user that Nginx's workers run as.
     type: str
+    default: www-data
   socket:
     description: Path of the app's unix socket.
     type: path
@@ -195,13 +196,12 @@ def main() -> None:
         argument_spec={
             "listen": {"type": "list", "elements": "str", "default": []},
             "readable": {"type": "list", "elements": "path", "default": []},
-            "worker_user": {"type": "str"},
+            "worker_user": {"type": "str", "default": "www-data"},
             "socket": {"type": "path"},
             "tls": {"type": "dict", "options": tls_spec},
             "systemd": {"type": "bool", "default": False},
             "account": {"type": "dict", "options": account_spec},
         },
-        required_by={"readable": "worker_user"},
         supports_check_mode=True,
     )
     found = faults(module.params)

@@ -1,0 +1,79 @@
+"""Run make targets side by side, stage after stage, and tell at a glance how each went.
+
+What a target writes goes to build/<target>.log; of one that fails the end is shown. Most targets wait for their hosts
+most of the time, so that a few of them share two cores well::
+
+    python tests/everything.py --jobs 3 check,images e2e,molecule-default
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+LOGS = CHECKOUT / "build"
+SHOWN_LINES = 60
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a target went: seconds it took, and how many tests passed in it."""
+
+    target: str
+    succeeded: bool
+    seconds: float
+    passed: int
+
+
+def run(target: str) -> Outcome:
+    """Run one target."""
+    log = LOGS / f"{target}.log"
+    started = time.monotonic()
+    with log.open("wb") as stream:
+        status = subprocess.call(["make", target], cwd=CHECKOUT, stdout=stream, stderr=stream, stdin=subprocess.DEVNULL)
+    passed = sum(int(count) for count in re.findall(r"(\d+) passed", log.read_text(errors="replace")))
+    return Outcome(target, status == 0, time.monotonic() - started, passed)
+
+
+def clock(seconds: float) -> str:
+    """Write minutes and seconds."""
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02}"
+
+
+def main() -> None:
+    """Run the stages; the exit status is 1 where a target has failed, and later stages are then left out."""
+    parser = argparse.ArgumentParser(description="Run make targets side by side.")
+    parser.add_argument("--jobs", type=int, default=3)
+    parser.add_argument("stages", nargs="+", metavar="TARGET[,TARGET]")
+    options = parser.parse_args()
+    LOGS.mkdir(exist_ok=True)
+    began = time.monotonic()
+    outcomes: list[Outcome] = []
+    for stage in options.stages:
+        with ThreadPoolExecutor(options.jobs) as pool:
+            for future in as_completed([pool.submit(run, target) for target in stage.split(",")]):
+                outcome = future.result()
+                outcomes.append(outcome)
+                word = "ok" if outcome.succeeded else "FAILED"
+                took, now = clock(outcome.seconds), clock(time.monotonic() - began)
+                print(f"{now:>6}  {word:<7} {outcome.target:<24} {outcome.passed:>5} passed  in {took}", flush=True)
+                if not outcome.succeeded:
+                    lines = (LOGS / f"{outcome.target}.log").read_text(errors="replace").splitlines()
+                    print("\n".join(lines[-SHOWN_LINES:]), flush=True)
+        if not all(outcome.succeeded for outcome in outcomes):
+            break
+    failed = [outcome.target for outcome in outcomes if not outcome.succeeded]
+    total = sum(outcome.passed for outcome in outcomes)
+    print(f"{total} tests passed in {clock(time.monotonic() - began)}; failed: {', '.join(failed) or 'none'}")
+    sys.exit(bool(failed))
+
+
+if __name__ == "__main__":
+    main()
