@@ -9,11 +9,9 @@ import io
 import json
 import os
 import pwd
-import re
 import stat
 import sys
 from datetime import datetime, timezone
-from pathlib import Path
 from typing import Any, Optional
 
 from ansible_collections.intermission.django.plugins.module_utils.deploy import DeployRecord
@@ -22,13 +20,13 @@ from ansible_collections.intermission.django.plugins.module_utils.state import (
     StateError,
     Window,
     is_of_deploy,
+    known_sites,
     window_request,
 )
 from ansible_collections.intermission.django.plugins.module_utils.times import parse_instant
 
 VERSION = "0.1.0"
 DONE, FAILED, MISUSED, NOT_ALLOWED, INTERRUPTED = 0, 1, 2, 77, 130
-SITE = re.compile(r"[a-z][a-z0-9_]*")
 SHOWN_ENTRIES = 5
 
 
@@ -148,13 +146,6 @@ def _status(options: argparse.Namespace, root: str) -> None:
         print(f"There is no site below {root}.")
     for directory in directories if not options.json else ():
         _show(directory)
-
-
-def known_sites(root: str) -> list[str]:
-    """List the sites that this host has."""
-    with contextlib.suppress(FileNotFoundError):
-        return sorted(entry.name for entry in Path(root).iterdir() if SITE.fullmatch(entry.name) and entry.is_dir())
-    return []
 
 
 def _known_site(name: str, root: str) -> StateDirectory:

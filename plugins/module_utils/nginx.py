@@ -66,8 +66,20 @@ def write_pages(pages: dict[str, str]) -> bool:
     return bool(different)
 
 
+def rests(files: dict[str, Optional[str]], service: Service) -> bool:
+    """Tell whether Nginx may stay as it is: it runs, or none of the files is for it to serve."""
+    return not any(content is not None for content in files.values()) or service.running()
+
+
+def empty(directories: list[str]) -> list[Path]:
+    """Find the directories that are there and have nothing in them."""
+    return [Path(name) for name in directories if Path(name).is_dir() and not any(Path(name).iterdir())]
+
+
 def apply(files: dict[str, Optional[str]], pending: Path, test: str, service: Service) -> bool:
     """Bring the configuration to its content, test it, then start or reload Nginx; gives whether anything was done.
+
+    Where all files are removed, an Nginx that does not run is not started.
 
     ``pending`` holds the former contents from before the first write until Nginx has taken up the new ones: an
     apply that was cut short is finished, or put back, by the next. It says what is written into Nginx's configuration,
@@ -77,7 +89,7 @@ def apply(files: dict[str, Optional[str]], pending: Path, test: str, service: Se
     if pending.exists():
         former = json.loads(pending.read_text(encoding="utf-8"))
         before.update({Path(name): old for name, old in former.items()})
-    if not before and service.running():
+    if not before and rests(files, service):
         return False
     write_file(pending, json.dumps({str(path): old for path, old in before.items()}).encode(), 0o600)
     try:
@@ -91,7 +103,7 @@ def apply(files: dict[str, Optional[str]], pending: Path, test: str, service: Se
         raise
     if service.running():
         service.reload()
-    else:
+    elif not rests(files, service):
         service.start()
     pending.unlink()
     return True

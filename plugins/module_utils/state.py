@@ -46,6 +46,7 @@ from ansible_collections.intermission.django.plugins.module_utils.times import (
 )
 
 SCHEMA = 1
+SITE = re.compile(r"[a-z][a-z0-9_]*")
 WINDOW_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 ROOT_MODE = 0o755
 DIRECTORY_MODE = 0o2775
@@ -135,6 +136,13 @@ def fill_page(template: str, window: Window) -> str:
     return re.sub(r"%%(\w+)%%", lambda mark: html.escape(values.get(mark.group(1), "")), template)
 
 
+def known_sites(root: str) -> list[str]:
+    """List the sites that this host has."""
+    with contextlib.suppress(FileNotFoundError):
+        return sorted(entry.name for entry in Path(root).iterdir() if SITE.fullmatch(entry.name) and entry.is_dir())
+    return []
+
+
 class StateDirectory:
     """The state directory of one site: ``<root>/<site>``."""
 
@@ -180,6 +188,25 @@ class StateDirectory:
                 with contextlib.suppress(FileNotFoundError, NotPlainError), _opened(name, within=within) as descriptor:
                     differs.append(_settle(descriptor, FILE_MODE, -1, group, only_tell))
         return any(differs)
+
+    def removable(self) -> bool:
+        """Tell whether there is something to remove. Raises StateError where the site is closed."""
+        if self.flag.exists():
+            raise StateError(
+                f"{self.site} is closed, and would be open without its flag: open it first, for instance with maintenance_off.yml"
+            )
+        root = self.path.parent
+        return os.path.lexists(self.path) or (root.is_dir() and not any(root.iterdir()))
+
+    def remove(self) -> None:
+        """Remove the directory, and ``<root>`` where nothing else is in it. Raises StateError and OSError."""
+        if self.path.is_dir():
+            with self.locked():
+                self.removable()
+                shutil.rmtree(self.path)
+        root = self.path.parent
+        if not any(root.iterdir()):
+            root.rmdir()
 
     def status(self) -> dict[str, Any]:
         """Tell what the flag says.

@@ -30,9 +30,11 @@ options:
     required: true
 
   state:
-    description: Whether a window is to be open, closed, or only told about; V(present) makes the state directory.
+    description:
+      - Whether a window is to be open, closed, or only told about; V(present) makes the state directory.
+      - V(absent) removes it, and O(state_root) where nothing else is in it, and fails while the site is closed.
     type: str
-    choices: [open, closed, present, told]
+    choices: [open, closed, present, absent, told]
     default: told
   group:
     description:
@@ -96,6 +98,11 @@ journal:
   returned: always
   type: list
   elements: dict
+others:
+  description: The other sites that the host has.
+  returned: with O(state=absent)
+  type: list
+  elements: str
 """
 
 import grp
@@ -106,6 +113,7 @@ from ansible_collections.intermission.django.plugins.module_utils.state import (
     StateDirectory,
     StateError,
     Window,
+    known_sites,
 )
 
 SHOWN_ENTRIES = 5
@@ -163,6 +171,8 @@ def would_change(directory: StateDirectory, params: dict[str, Any]) -> bool:
         return not on or current is None or not current.same_request(wanted_window(params))
     if params["state"] == "present":
         return present_would_change(directory, params["group"])
+    if params["state"] == "absent":
+        return directory.removable()
     return params["state"] == "closed" and directory.has_flag(params["id"])
 
 
@@ -172,7 +182,7 @@ def main() -> None:
         argument_spec={
             "state_root": {"type": "path", "default": "/var/lib/intermission"},
             "site": {"type": "str", "required": True},
-            "state": {"type": "str", "choices": ["open", "closed", "present", "told"], "default": "told"},
+            "state": {"type": "str", "choices": ["open", "closed", "present", "absent", "told"], "default": "told"},
             "group": {"type": "str"},
             "id": {"type": "str"},
             "start": {"type": "str"},
@@ -193,11 +203,16 @@ def main() -> None:
         if changed and not module.check_mode:
             if params["state"] == "present":
                 make_present(directory, params["group"])
+            elif params["state"] == "absent":
+                directory.remove()
             elif params["state"] == "open":
                 changed = directory.open(wanted_window(params), params["by"], params["from"])
             else:
                 changed = directory.close(params["by"], params["from"], only=params["id"])
-        module.exit_json(changed=changed, status=directory.status(), journal=directory.journal(SHOWN_ENTRIES))
+        said = {"status": directory.status(), "journal": directory.journal(SHOWN_ENTRIES)}
+        if params["state"] == "absent":
+            said["others"] = [name for name in known_sites(params["state_root"]) if name != params["site"]]
+        module.exit_json(changed=changed, **said)
     except (StateError, OSError) as error:
         module.fail_json(msg=str(error))
 

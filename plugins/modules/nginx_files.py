@@ -28,6 +28,11 @@ options:
     description: Path of each file that Nginx serves, and its content; they are written first and need no reload.
     type: dict
     default: {}
+  tidy:
+    description: Directories that are removed where nothing is left in them.
+    type: list
+    elements: path
+    default: []
   pending:
     description: File that remembers the former contents until Nginx has taken up the new ones, in a directory that is root's alone.
     type: path
@@ -69,7 +74,9 @@ from ansible_collections.intermission.django.plugins.module_utils.nginx import (
     NginxError,
     apply,
     changes,
+    empty,
     read_page,
+    rests,
     write_pages,
 )
 from ansible_collections.intermission.django.plugins.module_utils.service import (
@@ -84,6 +91,7 @@ def main() -> None:
         argument_spec={
             "files": {"type": "dict", "required": True},
             "pages": {"type": "dict", "default": {}},
+            "tidy": {"type": "list", "elements": "path", "default": []},
             "pending": {"type": "path", "required": True},
             "commands": {"type": "dict", "required": True},
             "seconds": {"type": "float", "default": 60},
@@ -102,10 +110,13 @@ def main() -> None:
     ]
     try:
         if module.check_mode:
-            changed = bool(different) or pending.exists() or not service.running()
+            changed = bool(different or empty(module.params["tidy"])) or pending.exists() or not rests(files, service)
         else:
             changed = write_pages(pages)
             changed = apply(files, pending, commands["test"], service) or changed
+            for directory in empty(module.params["tidy"]):
+                directory.rmdir()
+                changed = True
     except (NginxError, ServiceError, OSError) as error:
         module.fail_json(msg=str(error), diff=diff)
     module.exit_json(changed=changed, diff=diff)

@@ -201,3 +201,20 @@ def test_pages_are_not_written_into_a_directory_that_takes_their_place(
     write_pages({str(tmp_path / "pages" / "503.html"): "one"})
     assert [entry.name for entry in (tmp_path / "moved").iterdir()] == ["503.html"]
     assert list((tmp_path / "victim").iterdir()) == []
+
+
+def test_nginx_is_not_started_for_files_that_are_removed(host: Host) -> None:
+    host.apply("ok")
+    host.running.unlink()
+    host.test = "true"
+    assert host.apply(None, None)
+    assert not host.apply(None, None)
+    assert host.done() == ["start"]
+
+
+def test_a_removal_that_is_refused_changes_nothing(host: Host) -> None:
+    host.apply("ok")
+    with pytest.raises(NginxError):
+        host.apply(None, None)
+    assert (host.conf.read_text(), host.snippet.read_text()) == ("ok", "gate")
+    assert host.done() == ["start"]

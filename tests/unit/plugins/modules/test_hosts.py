@@ -132,6 +132,30 @@ def test_nginx_files_that_are_refused(nginx: RunModule, tmp_path: Path) -> None:
     assert (tmp_path / "site.conf").read_text() == "new\n"
 
 
+def test_nginx_files_that_are_removed_leave_no_empty_directory(
+    run_module: RunModule, commands: dict[str, str], tmp_path: Path
+) -> None:
+    files = {str(tmp_path / name / "site.conf"): "text\n" for name in ("made", "shared", "kept")}
+    arguments = {"pending": str(tmp_path / "pending"), "commands": commands}
+    run_module("nginx_files", {**arguments, "files": files})
+    (tmp_path / "shared" / "another.conf").touch()
+    arguments.update(files=dict.fromkeys(files, ""), tidy=[str(tmp_path / name) for name in ("made", "shared", "none")])
+    assert run_module("nginx_files", arguments, True)["changed"] is True
+    assert (tmp_path / "made" / "site.conf").exists()
+    assert run_module("nginx_files", arguments)["changed"] is True
+    assert [(tmp_path / name).exists() for name in ("made", "shared", "kept")] == [False, True, True]
+    (tmp_path / "running").unlink()
+    assert (
+        run_module("nginx_files", arguments)
+        == run_module("nginx_files", arguments, True)
+        == {"changed": False, "diff": []}
+    )
+    (tmp_path / "made").mkdir()
+    assert run_module("nginx_files", arguments, True)["changed"] is True
+    assert run_module("nginx_files", arguments)["changed"] is True
+    assert done(tmp_path) == ["start", "reload"]
+
+
 def test_pages_are_written_without_a_reload(nginx: RunModule, tmp_path: Path) -> None:
     nginx("new\n")
     pages = {str(tmp_path / "503.html"): "<p>Back soon</p>"}

@@ -6,6 +6,7 @@ import getpass
 import grp
 import os
 import re
+import shutil
 import socket
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -312,3 +313,43 @@ def test_smoke_test_waits_for_the_app(smoke: RunModule, serve: Any, http: Any, p
     server = serve(http(500), http(200, b"ok"), unix_socket=public_path / "app.sock")
     assert smoke({"path": "/"}, seconds=30) == {"changed": False}
     assert len(server.requests) == 2
+
+
+def test_absent_in_check_mode_for_real_and_again(window: RunModule, site: StateDirectory) -> None:
+    window(state="open")
+    window(state="closed")
+    assert window(check=True, state="absent")["changed"] is True
+    assert site.pages.is_dir()
+    done = window(state="absent")
+    assert (done["changed"], done["others"], done["status"]["on"]) == (True, [], False)
+    assert not site.path.parent.exists()
+    assert window(check=True, state="absent")["changed"] is False
+    assert window(state="absent")["changed"] is False
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_absent_is_refused_while_the_site_is_closed(window: RunModule, site: StateDirectory, check: bool) -> None:
+    window(state="open")
+    said = window(check, state="absent")["msg"]
+    assert "shop is closed" in said
+    assert "maintenance_off.yml" in said
+    assert site.status()["on"]
+
+
+def test_absent_leaves_the_other_sites_and_what_is_not_of_a_site(window: RunModule, site: StateDirectory) -> None:
+    root = site.path.parent
+    (root / "tearoom").mkdir()
+    assert window(check=True, state="absent")["others"] == ["tearoom"]
+    assert window(state="absent")["others"] == ["tearoom"]
+    assert [entry.name for entry in root.iterdir()] == ["tearoom"]
+    (root / "tearoom").rmdir()
+    (root / "notes").touch()
+    assert window(state="absent")["others"] == []
+    assert [entry.name for entry in root.iterdir()] == ["notes"]
+
+
+def test_absent_finishes_a_removal_that_was_cut_short(window: RunModule, site: StateDirectory) -> None:
+    shutil.rmtree(site.path)
+    assert window(check=True, state="absent")["changed"] is True
+    assert window(state="absent")["changed"] is True
+    assert not site.path.parent.exists()
