@@ -87,7 +87,7 @@ DATABASES = {
 if "DATABASE_URL" in os.environ:
     import dj_database_url
 
-    DATABASES["default"] = dj_database_url.config()
+    DATABASES["default"] = dj_database_url.config(conn_max_age=60, conn_health_checks=True)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 STORAGES = {
