@@ -70,3 +70,34 @@ def test_account(
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert [text for text in said if text not in ran.stdout] == []
     assert [text for text in not_said if text in ran.stdout] == []
+
+
+FAILURE = """
+- name: Failure
+  hosts: localhost
+  connection: local
+  gather_facts: false
+  vars_files: ["{vars}"]
+  tasks:
+    - name: Fail and say it
+      block:
+        - name: Check
+          ansible.builtin.fail:
+            msg: "{{{{ item | default('it') }}}} is wrong"
+          {loop}
+      rescue:
+        - name: Say it
+          ansible.builtin.debug:
+            msg: "SAID={{{{ __django_release_failed_messages | join('; ') }}}}=END"
+"""
+
+
+@pytest.mark.parametrize(
+    ("loop", "said"),
+    [("", "it is wrong"), ("loop: [one, two]", "one is wrong; two is wrong"), ("loop: [one]", "one is wrong")],
+)
+def test_what_a_failed_task_says(
+    ansible_playbook: Callable[..., subprocess.CompletedProcess[str]], loop: str, said: str
+) -> None:
+    ran = ansible_playbook(FAILURE.format(vars=TEMPLATE.parents[1] / "vars/main.yml", loop=loop))
+    assert f"SAID={said}=END" in ran.stdout, ran.stdout + ran.stderr
