@@ -88,6 +88,10 @@ if "DATABASE_URL" in os.environ:
     import dj_database_url
 
     DATABASES["default"] = dj_database_url.config(conn_max_age=60, conn_health_checks=True)
+    if DATABASES["default"]["ENGINE"] == "django.db.backends.mysql":
+        import pymysql
+
+        pymysql.install_as_MySQLdb()  # mysqlclient would have to be compiled
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 STORAGES = {

@@ -1,0 +1,128 @@
+"""The shop on MariaDB, which does not take back a migration that fails: the lock, the backup, and the way back."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from ansible_collections.intermission.django.plugins.module_utils.databases import lock_key
+from testinfra.host import Host
+
+from driving import wait_until
+from fleet import Fleet
+from probe.record import ANSWERS, read_answers
+
+testinfra_hosts = ["ansible://databases"]
+
+LINES = 4000
+RATE = 5  # requests per second
+PASSWORD = "only-for-this-test"
+RESTORE = re.compile(r"^ +((?:mariadb|zcat) .*)$", re.MULTILINE)
+# Runs a command and types a password when it is asked for one, as an operator does
+OPERATOR = """
+import os, pty, sys
+
+def read(terminal):
+    said = os.read(terminal, 1024)
+    if b"password:" in said:
+        os.write(terminal, sys.argv[1].encode() + b"\\n")
+    return said
+
+sys.exit(os.waitstatus_to_exitcode(pty.spawn(["sh", "-ec", sys.argv[2]], read)))
+"""
+
+
+@pytest.fixture
+def web(site: Fleet) -> Host:
+    """The web host; the other one has the database."""
+    return site.connections()[0]
+
+
+@pytest.fixture
+def somebody_else_migrates(host: Host) -> Iterator[None]:
+    """A session of the site's user that holds the migration lock; those of others are not shown to it."""
+    name = f"intermission.{lock_key('shop') % 2**64:016x}"
+    hold = f"SELECT GET_LOCK('{name}', 0); SELECT SLEEP(600)"
+    host.check_output(
+        "systemd-run --unit=somebody --setenv=MYSQL_PWD=%s mariadb --user=shop --execute=%s", PASSWORD, hold
+    )
+    wait_until(lambda: sql(host, f"SELECT IS_USED_LOCK('{name}') IS NOT NULL") == "1", "the lock is held")
+    yield
+    host.check_output("systemctl stop somebody")
+
+
+def sql(host: Host, statement: str) -> str:
+    return host.check_output("mariadb --batch --skip-column-names --execute=%s shop", statement)
+
+
+def manage(web: Host, command: str) -> str:
+    settings = "--property=EnvironmentFile=/srv/shop/shared/environment --property=User=shop"
+    place = "--property=WorkingDirectory=/srv/shop/current"
+    return web.check_output(
+        f"systemd-run --quiet --pipe {settings} {place} /srv/shop/current/.venv/bin/python manage.py {command}"
+    )
+
+
+def test_1_the_first_deploy_has_made_the_tables_on_the_database_host(host: Host, web: Host, site: Fleet) -> None:
+    assert site.versions() == {"1"}
+    assert int(sql(host, "SELECT COUNT(*) FROM django_migrations WHERE app = 'orders'")) == 1
+    assert not web.package("mariadb-server").is_installed
+
+
+def test_2_a_deploy_is_refused_while_somebody_else_migrates(site: Fleet, somebody_else_migrates: None) -> None:
+    run = site.deploy("v2")
+    assert run.status == 2
+    assert "FAILED in the phase migrate of v2" in run.words
+    assert re.search(r"another migration of shop is running \(session \d+: localhost\)", run.words)
+    assert "STATE This run has left the database as it was. shop serves what it served before." in run.words
+    assert (site.versions(), site.kinds("POST")) == ({"1"}, {"app"})
+
+
+def test_3_a_migration_fails_halfway_the_backup_is_restored_and_the_next_version_opens_the_site(
+    host: Host, web: Host, site: Fleet, record: Path
+) -> None:
+    manage(web, f"generate_orders --lines {LINES}")
+
+    def answered() -> int:
+        return len((record / ANSWERS).read_bytes().splitlines())
+
+    with site.visitors(record, RATE):
+        wait_until(lambda: answered() >= 25, "visitors saw version 1")
+        run = site.deploy("fails_halfway")
+        assert run.status == 2
+        for sentence in (
+            "RuntimeError: The migration failed on purpose",
+            "STATE shop stays closed: visitors see the maintenance page.",
+            "It did not run in a transaction, so a part of it may be there",
+        ):
+            assert sentence in run.words
+        assert sql(host, "SHOW COLUMNS FROM orders_orderline LIKE 'total_cents'")
+
+        wanted = manage(web, "fingerprint")
+        sql(host, "DELETE FROM orders_orderline")
+        commands = RESTORE.findall(run.stdout)
+        assert commands
+        for command in commands:
+            web.check_output("python3 -c %s %s %s < /dev/null", OPERATOR, PASSWORD, command)
+        assert sql(host, "SHOW COLUMNS FROM orders_orderline LIKE 'total_cents'") == ""
+        assert manage(web, "fingerprint") == wanted
+
+        run = site.deploy("v2")
+        assert run.status == 0, run.output
+        until_now = answered()
+        wait_until(lambda: answered() >= until_now + 25, "visitors saw version 2")
+    facts = site.verdict(record)
+    assert facts["unexpected"] == 0, facts["first_unexpected"][0]
+    assert set(facts["classes"]) == {"app 1", "maintenance", "app 2"}
+
+    taken = {answer.reference for answer in read_answers(record) if answer.status == 302 and answer.reference}
+    assert len(taken) > 5
+    assert taken - set(sql(host, "SELECT reference FROM orders_order WHERE source = 'web'").split()) == set()
+
+
+def test_4_the_data_are_migrated(host: Host, site: Fleet) -> None:
+    assert site.versions() == {"2"}
+    assert int(sql(host, "SELECT COUNT(*) FROM orders_orderline")) >= LINES
+    assert sql(host, "SELECT COUNT(*) FROM orders_orderline WHERE total_cents <> quantity * unit_price_cents") == "0"
