@@ -120,12 +120,12 @@ class Site:
         return document
 
     @contextmanager
-    def visitors(self, record: Path, rate: int = 20) -> Iterator[None]:
-        """Let the load probe ask all web hosts meanwhile, ``rate`` times a second each."""
+    def visitors(self, record: Path, rate: int = 20, mix: str = "shop") -> Iterator[None]:
+        """Let the load probe ask all web hosts meanwhile, ``rate`` times a second each, for the pages of ``mix``."""
         named = {node.partition(".")[0]: url for node, url in self.urls.items()}
         nodes = [part for node, url in named.items() for part in ("--node", f"{node}={url}")]
         command = [sys.executable, "-m", "probe", "run", *nodes]
-        command += ["--rate", str(rate), "--host", self.host, "--out", str(record)]
+        command += ["--rate", str(rate), "--host", self.host, "--mix", mix, "--out", str(record)]
         probe = subprocess.Popen(command, env=self.environment)
         try:
             wait_until(lambda: (record / "probe.json").exists() or probe.poll() is not None, "the load probe started")

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from probe.chart import Chart
 from probe.facts import gather
+from probe.mix import MIXES
 from probe.picture import save_picture
 from probe.record import RecordError, read_answers, read_phases, read_run
 from probe.report import document, words
@@ -38,6 +39,7 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--node", action="append", required=True, type=_node, metavar="NAME=URL")
     parser.add_argument("--rate", type=float, default=20.0, help="requests per second and node (20)")
     parser.add_argument("--host", required=True, help="the Host header to send")
+    parser.add_argument("--mix", choices=MIXES, default="shop", help="whose pages are asked for (shop)")
     parser.add_argument("--out", type=Path, required=True, help="directory of the record, replaces one")
     parser.add_argument("--duration", type=float, default=MAX_DURATION, help="seconds (3600, the maximum)")
     parser.add_argument("--timeout", type=float, default=DEFAULT_TIMEOUT, help="seconds per request (40)")
@@ -84,7 +86,9 @@ def _run(options: argparse.Namespace) -> int:
     if len(nodes) < len(options.node):
         return _fail("two nodes have the same name", 1)
     try:
-        settings = Settings(nodes, options.rate, options.host, options.out, options.duration, options.timeout)
+        settings = Settings(
+            nodes, options.rate, options.host, options.out, options.duration, options.timeout, MIXES[options.mix]
+        )
     except ValueError as error:
         return _fail(str(error), 1)
     return _record(settings)

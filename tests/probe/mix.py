@@ -124,3 +124,23 @@ SHOP = Mix(
         Spec("GET", "/slow/?seconds=2", content_type=TEXT, body_problem=text_problem, every=5.0),
     ),
 )
+
+# Wagtail does not tell its version. This header comes with every answer of Django's, and with none of Nginx's.
+WAGTAIL = Mix(
+    version_header="x-frame-options",
+    specs=(
+        Spec("GET", "/"),
+        Spec("HEAD", "/", body_problem=empty_problem),
+        Spec("GET", "/admin/login/"),
+        # Without a password nothing is hashed, which would take the app half a second each time.
+        Spec(
+            "POST",
+            "/admin/login/",
+            headers={"Cookie": f"csrftoken={_CSRF_TOKEN}", "X-CSRFToken": _CSRF_TOKEN},
+            form={"username": "probe"},
+        ),
+        Spec("GET", "/search/?query=oven"),
+    ),
+)
+
+MIXES = {"shop": SHOP, "wagtail": WAGTAIL}

@@ -57,6 +57,13 @@ def test_an_inventory_has_all_that_the_roles_require_and_nothing_unknown(page: s
     assert required <= set(site)
 
 
+def test_an_application_from_elsewhere_needs_no_other_variables_than_the_example() -> None:
+    files = ("molecule/published/inventory/hosts.yml", "inventory/example/hosts.yml")
+    published, example = (next(iter(yaml.safe_load((CHECKOUT / file).read_text()).values())) for file in files)
+    assert set(published["vars"]) - set(example["vars"]) == set()
+    assert [host for host, its in published["hosts"].items() if its] == []
+
+
 @pytest.mark.parametrize("name", sorted(name for name in options() if PLACES.search(name) and name not in EXCUSED))
 def test_the_alternative_scenario_has_another_value_for(name: str) -> None:
     site = ALTERNATIVE["tearoom"]["vars"]
