@@ -32,7 +32,7 @@ def wagtail() -> Path:
     requirements = (HERE / "site" / VERSIONS[0] / "requirements.txt").read_text(encoding="utf-8")
     wanted = re.findall(r"^wagtail==\S+$", requirements, re.MULTILINE)
     environment = LAB / wanted[0]
-    command = environment / "bin" / "wagtail"
+    command: Path = environment / "bin" / "wagtail"
     if not command.exists():
         run(sys.executable, "-m", "venv", "--clear", environment)
         run(environment / "bin" / "pip", "--quiet", "--disable-pip-version-check", "install", *wanted)

@@ -54,15 +54,14 @@ def somebody_else_migrates(host: Host) -> Iterator[None]:
 
 
 def sql(host: Host, statement: str) -> str:
-    return host.check_output("mariadb --batch --skip-column-names --execute=%s shop", statement)
+    return str(host.check_output("mariadb --batch --skip-column-names --execute=%s shop", statement))
 
 
 def manage(web: Host, command: str) -> str:
     settings = "--property=EnvironmentFile=/srv/shop/shared/environment --property=User=shop"
     place = "--property=WorkingDirectory=/srv/shop/current"
-    return web.check_output(
-        f"systemd-run --quiet --pipe {settings} {place} /srv/shop/current/.venv/bin/python manage.py {command}"
-    )
+    python = "/srv/shop/current/.venv/bin/python"
+    return str(web.check_output(f"systemd-run --quiet --pipe {settings} {place} {python} manage.py {command}"))
 
 
 def test_1_the_first_deploy_has_made_the_tables_on_the_database_host(host: Host, web: Host, site: Fleet) -> None:
