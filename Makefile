@@ -33,7 +33,7 @@ check: .venv/check.stamp
 	ansible-lint
 	pytest --numprocesses=2 --dist=loadfile tests/unit tests/nginx
 
-# The images of the hosts are built beside the checks; then three targets at a time share the cores. Logs: build/
+# The images of the hosts are built beside the checks; then three targets at a time share the cores. Logs: .logs/
 comma := ,
 empty :=
 space := $(empty) $(empty)
@@ -55,7 +55,7 @@ bench: .venv/demo.stamp
 
 clean:
 	if [ -x .venv/bin/python ]; then .venv/bin/python demo/demo.py stop; fi
-	rm -rf .venv .demo .lab build .ansible .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .demo .lab .logs .ansible .mypy_cache .ruff_cache .pytest_cache
 
 # A stamp stands for a dependency group of pyproject.toml, installed as constraints.txt pins it.
 .venv/%.stamp: pyproject.toml constraints.txt

@@ -1,6 +1,6 @@
 """Run make targets side by side, stage after stage, and tell at a glance how each went.
 
-What a target writes goes to build/<target>.log; of one that fails the end is shown. Most targets wait for their hosts
+What a target writes goes to .logs/<target>.log; of one that fails the end is shown. Most targets wait for their hosts
 most of the time, so that a few of them share two cores well::
 
     python tests/everything.py --jobs 3 check,images e2e,molecule-default
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parents[1]
-LOGS = CHECKOUT / "build"
+LOGS = CHECKOUT / ".logs"
 SHOWN_LINES = 60
 
 
