@@ -41,7 +41,7 @@ test: .venv/hosts.stamp
 	python tests/everything.py check,images $(subst $(space),$(comma),e2e $(SCENARIOS:%=molecule-%))
 
 e2e: .venv/hosts.stamp
-	pytest tests/e2e
+	pytest --durations=25 tests/e2e
 
 images: .venv/hosts.stamp
 	python molecule/lab/lab.py bookworm

@@ -16,6 +16,7 @@ HERE = Path(__file__).resolve().parent
 #: What can be built: each version's overlays, in the order they are copied over version 1.
 VERSIONS: dict[str, tuple[str, ...]] = {
     "v1": (),
+    "v1_1": ("v1_1",),
     "v2": ("v2",),
     "v2_1": ("v2", "v2_1"),
     "fails_halfway": ("v2", "fails_halfway"),

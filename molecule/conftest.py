@@ -1,6 +1,6 @@
 """What the checks of all scenarios share. They run in Molecule, or by themselves against an inventory of hosts that are there::
 
-    pytest molecule/default --ansible-inventory inventory/shop --ssh-identity-file ~/.ssh/id_ed25519
+pytest molecule/default --ansible-inventory inventory/shop --ssh-identity-file ~/.ssh/id_ed25519
 """
 
 from __future__ import annotations

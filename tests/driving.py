@@ -107,6 +107,14 @@ class Site:
         finally:
             connection.close()
 
+    def listens(self, node: str) -> bool:
+        """Tell whether a web host takes connections."""
+        try:
+            self.ask(node)
+        except OSError:
+            return False
+        return True
+
     def versions(self) -> set[str | None]:
         return {self.ask(node).version for node in self.urls}
 

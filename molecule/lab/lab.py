@@ -20,7 +20,7 @@ from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 LAB = CHECKOUT / ".lab"
-VERSIONS = ("v1", "v2", "v2_1", "fails_halfway", "does_not_start")
+VERSIONS = ("v1", "v2", "v1_1", "fails_halfway", "does_not_start")
 NETWORK = "intermission-lab"
 SUBNET = "10.203.0.0/16"
 PACKAGES = "systemd,systemd-sysv,dbus,libpam-systemd,python3-minimal,python3-apt,openssh-server,iproute2,sudo,ca-certificates,openssl"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 from testinfra.host import Host
@@ -56,16 +57,16 @@ def test_the_apps_own_errors(site: Fleet, node: str, status: int) -> None:
     assert (answer.status, answer.kind) == (status, "app")
 
 
-def test_the_apps_own_errors_are_intercepted_where_that_is_wanted(site: Fleet, node: str) -> None:
-    page = ("molecule/lab/page.yml", "--limit", node)
-    assert site.playbook(*page, maintenance_page_intercept_errors=True).status == 0
+def test_the_apps_own_errors_are_intercepted_where_that_is_wanted(site: Fleet) -> None:
+    assert site.playbook("molecule/lab/page.yml", maintenance_page_intercept_errors=True).status == 0
     try:
-        answer = site.ask(node, "/status/502/", "POST")
-        assert (answer.status, answer.kind) == (502, "fallback")
-        assert site.ask(node, "/status/500/", "POST").kind == "app"
+        for node in site.urls:
+            answer = site.ask(node, "/status/502/", "POST")
+            assert (answer.status, answer.kind) == (502, "fallback")
+            assert site.ask(node, "/status/500/", "POST").kind == "app"
     finally:
-        assert site.playbook(*page).status == 0
-    assert site.ask(node, "/status/502/", "POST").kind == "app"
+        assert site.playbook("molecule/lab/page.yml").status == 0
+    assert {site.ask(node, "/status/502/", "POST").kind for node in site.urls} == {"app"}
 
 
 def test_a_flag_touched_by_hand(host: Host, site: Fleet, node: str, flag: str) -> None:
@@ -95,17 +96,21 @@ def test_a_restart_and_a_reinstallation_of_nginx_change_neither_state(
         assert site.ask(node).kind == "app"
 
 
-def test_a_reboot_inside_a_window_leaves_the_host_closed(host: Host, site: Fleet, node: str) -> None:
-    assert site.playbook("playbooks/maintenance_on.yml", "--limit", node, maintenance_window_for="1h").status == 0
+def test_a_window_is_opened_by_playbook_outlives_a_reboot_and_is_closed_by_playbook(site: Fleet) -> None:
+    run = site.playbook("playbooks/maintenance_on.yml", maintenance_window_for="1h", maintenance_window_reason="<disk>")
+    assert run.status == 0, run.output
     try:
-        reboot(host)
-        wait_until(lambda: host.service("nginx").is_running, "Nginx runs")
-        answer = site.ask(node, "/orders/new/", "POST")
-        assert (answer.status, answer.kind) == (503, "maintenance")
-        assert answer.headers["retry-after"].endswith("GMT")
+        for host in site.connections():
+            reboot(host)
+        for node in site.urls:
+            wait_until(partial(site.listens, node), "Nginx runs")
+        answers = [site.ask(node, "/orders/new/", method) for node in site.urls for method in METHODS]
+        assert {answer.status for answer in answers} == {503}
+        assert all(answer.headers["retry-after"].endswith("GMT") for answer in answers)
+        assert all("&lt;disk&gt;" in site.ask(node).body for node in site.urls)
     finally:
-        assert site.playbook("playbooks/maintenance_off.yml", "--limit", node).status == 0
-    assert site.ask(node).kind == "app"
+        assert site.playbook("playbooks/maintenance_off.yml").status == 0
+    assert site.kinds() == {"app"}
 
 
 def test_a_reboot_outside_a_window_leaves_the_host_open(host: Host, site: Fleet, node: str) -> None:
