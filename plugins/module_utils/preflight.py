@@ -9,6 +9,7 @@ import socket
 import ssl
 import stat
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Optional
 
@@ -202,3 +203,19 @@ def account_fault(name: str, home: str) -> Optional[str]:
             f"one; or, to run the site's code as this one, give it its home: usermod --home {home} {name}"
         )
     return None
+
+
+def missing_packages(names: Sequence[str]) -> list[str]:
+    """List the Debian packages that are not installed (dpkg-query(1)); all of them where there is no dpkg.
+
+    It takes a fiftieth of the time that opening apt's cache takes, which is then only opened where something is missing.
+    """
+    if not names:
+        return []
+    command = ["dpkg-query", "--show", "--showformat=${db:Status-Status} ${Package}\\n", *names]
+    try:
+        said = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False).stdout
+    except FileNotFoundError:
+        return list(names)
+    installed = {line.split()[1] for line in said.splitlines() if line.startswith("installed ")}
+    return [name for name in names if name not in installed]

@@ -71,6 +71,11 @@ options:
         description: The home directory that it is given where it is made.
         type: path
         required: true
+  packages:
+    description: Debian packages that have to be there; those that are not are given back.
+    type: list
+    elements: str
+    default: []
 author:
   - The Intermission developers (@intermission)
 """
@@ -84,7 +89,11 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-{}
+missing_packages:
+  description: Those of O(packages) that are not installed.
+  returned: success
+  type: list
+  elements: str
 """
 
 import contextlib
@@ -95,6 +104,7 @@ from ansible_collections.intermission.django.plugins.module_utils.preflight impo
     account_fault,
     certificate_fault,
     closed_ancestor,
+    missing_packages,
     port_fault,
     socket_path_fault,
     split_listen,
@@ -201,13 +211,14 @@ def main() -> None:
             "tls": {"type": "dict", "options": tls_spec},
             "systemd": {"type": "bool", "default": False},
             "account": {"type": "dict", "options": account_spec},
+            "packages": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,
     )
     found = faults(module.params)
     if found:
         module.fail_json(msg="\n".join(found))
-    module.exit_json()
+    module.exit_json(missing_packages=missing_packages(module.params["packages"]))
 
 
 if __name__ == "__main__":

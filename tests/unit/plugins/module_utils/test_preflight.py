@@ -11,6 +11,7 @@ from ansible_collections.intermission.django.plugins.module_utils.preflight impo
     account_fault,
     certificate_fault,
     closed_ancestor,
+    missing_packages,
     port_fault,
     readable_address,
     socket_path_fault,
@@ -310,3 +311,14 @@ def test_the_account_of_the_site() -> None:
     daemon = pwd.getpwnam("daemon")
     assert account_fault("daemon", daemon.pw_dir + "/") is None
     assert "already, with the home" in (account_fault("daemon", "/srv/shop/shared") or "")
+
+
+def test_packages_that_are_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dpkg = tmp_path / "dpkg-query"
+    dpkg.write_text("#!/bin/sh\necho 'installed nginx'\necho 'config-files postgresql'\necho missing >&2\nexit 1\n")
+    dpkg.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+    assert missing_packages(["nginx", "postgresql", "python3-venv"]) == ["postgresql", "python3-venv"]
+    assert missing_packages([]) == []
+    monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
+    assert missing_packages(["nginx"]) == ["nginx"]

@@ -396,7 +396,12 @@ def test_preflight_of_a_host_that_is_right(run_module: RunModule, public_path: P
         "socket": "/run/shop/app.sock",
     }
     assert (
-        run_module("host_preflight", arguments) == run_module("host_preflight", arguments, True) == {"changed": False}
+        run_module("host_preflight", arguments)
+        == run_module("host_preflight", arguments, True)
+        == {
+            "changed": False,
+            "missing_packages": [],
+        }
     )
 
 
