@@ -200,8 +200,9 @@ def _group(number: int) -> str:
 
 
 def person() -> str:
-    """Name the person who does this, also behind sudo(8)."""
-    return os.environ.get("SUDO_USER") or account()
+    """Name the person who does this: who became root with sudo(8), else the account itself, whatever the environment says."""
+    became_root = os.environ.get("SUDO_USER") if os.getuid() == 0 else None
+    return became_root or account()
 
 
 def source() -> str:

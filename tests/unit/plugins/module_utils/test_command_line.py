@@ -5,6 +5,7 @@ from __future__ import annotations
 import grp
 import json
 import os
+import pwd
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -46,7 +47,16 @@ def command(site: StateDirectory, capsys: pytest.CaptureFixture[str], monkeypatc
     return Command(site.path.parent, capsys)
 
 
+def test_only_who_became_root_is_named_by_sudo(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SUDO_USER", "ada")
+    monkeypatch.setattr(os, "getuid", lambda: 0)
+    assert command_line.person() == "ada"
+    monkeypatch.setattr(os, "getuid", lambda: 1)
+    assert command_line.person() == pwd.getpwuid(1).pw_name
+
+
 def test_on_then_off(command: Command, site: StateDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "getuid", lambda: 0)
     monkeypatch.setenv("SUDO_USER", "ada")
     monkeypatch.setenv("SSH_CONNECTION", "192.0.2.7 50000 192.0.2.1 22")
     assert command("on", "shop", "--for", "10m", "--reason", "Disk", "--message", "Soon back") == 0
