@@ -13,8 +13,9 @@ from typing import Any
 from driving import BIN, CHECKOUT, Answer, Run, Site, wait_until
 
 NODES = ("web1", "web2")
+ORDER_LINES = 50_000  # a quarter of what `make demo` has: enough for a migration of a second or two
 
-__all__ = ["BIN", "CHECKOUT", "NODES", "Answer", "Run", "Shop", "free_ports", "wait_until"]
+__all__ = ["BIN", "CHECKOUT", "NODES", "ORDER_LINES", "Answer", "Run", "Shop", "free_ports", "wait_until"]
 
 
 class Shop(Site):
@@ -23,7 +24,12 @@ class Shop(Site):
     def __init__(self, root: Path, first_port: int) -> None:
         self.root = root
         self.ports = {node: first_port + number for number, node in enumerate(NODES)}
-        environment = {**os.environ, "INTERMISSION_DEMO_ROOT": str(root), "INTERMISSION_DEMO_PORT": str(first_port)}
+        environment = {
+            **os.environ,
+            "INTERMISSION_DEMO_ROOT": str(root),
+            "INTERMISSION_DEMO_PORT": str(first_port),
+            "INTERMISSION_DEMO_LINES": str(ORDER_LINES),
+        }
         urls = {node: f"http://127.0.0.1:{port}" for node, port in self.ports.items()}
         super().__init__(urls, "shop.example", environment)
 

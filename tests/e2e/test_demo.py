@@ -7,7 +7,7 @@ import re
 import subprocess
 from pathlib import Path
 
-from e2e.shop import NODES, Shop
+from e2e.shop import NODES, ORDER_LINES, Shop
 
 Demo = tuple[Shop, subprocess.CompletedProcess[str]]
 
@@ -60,7 +60,7 @@ def test_the_migration_took_seconds_and_filled_every_row(shop: Shop) -> None:
     assert migrate["release"]
     summary = json.loads(shop.ask("web2", "/api/summary/").body)
     assert summary["version"] == "2"
-    assert shop.fingerprint()["orders_orderline"]["rows"] >= 200_000
+    assert shop.fingerprint()["orders_orderline"]["rows"] >= ORDER_LINES
 
 
 def test_a_backup_from_before_the_migration_is_there(shop: Shop, tmp_path: Path) -> None:
