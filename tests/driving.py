@@ -71,7 +71,8 @@ class Site:
     def __init__(self, urls: Mapping[str, str], host: str, environment: Mapping[str, str]) -> None:
         self.urls = dict(urls)
         self.host = host
-        self.environment = {**environment, "ANSIBLE_NOCOLOR": "1", "PYTHONPATH": str(CHECKOUT / "tests")}
+        plain = {"ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0"}  # Molecule asks for colours
+        self.environment = {**environment, **plain, "PYTHONPATH": str(CHECKOUT / "tests")}
         self.playbook_arguments: list[str] = []
 
     def start_playbook(self, name: str, *arguments: str, **variables: object) -> subprocess.Popen[str]:
