@@ -104,7 +104,7 @@ def test_nothing_is_where_the_defaults_would_have_it(host: Host, path: str) -> N
 @pytest.mark.parametrize(
     ("path", "user", "mode"),
     [
-        ("/srv/tea/app/current", "root", 0o777),
+        ("/srv/tea/app/current", "root", 0o755),
         ("/srv/state/tearoom", "root", 0o2775),
         ("/srv/tea/files/tea.sqlite3", "tea", 0o644),
         ("/srv/tea/backups", "tea", 0o700),
