@@ -46,7 +46,10 @@ def test_only_root_reads_the_environment_file_and_only_nginx_connects_to_the_app
 
 
 def test_what_the_app_prints_is_in_the_journal(host: Host) -> None:
-    assert "Booting worker" in host.check_output("journalctl --unit shop --no-pager --identifier shop")
+    invocation = host.check_output("systemctl show --property=InvocationID --value shop")
+    assert "Booting worker" in host.check_output(
+        f"journalctl --no-pager --identifier shop _SYSTEMD_INVOCATION_ID={invocation}"
+    )
 
 
 def test_the_password_of_the_database_is_in_no_process_list_and_no_log(host: Host, site: Fleet) -> None:
