@@ -19,6 +19,7 @@ ACCOUNT = f"""
   vars:
     __intermission_hosts: [localhost]
     intermission_site: shop
+    django_release_workers: [{{name: celery}}]
     __django_release_rescued: [localhost]
     __django_release_lost: []
     __django_release_failures: ["web1: Migrate: it failed"]
@@ -68,6 +69,7 @@ def test_account(
     variables = {"__django_release_phase": phase, "__django_migrate_result": {**RESULT, **result}}
     ran = ansible_playbook(ACCOUNT, "-e", json.dumps(variables))
     assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "stays closed: visitors see the maintenance page. Its background workers are stopped." in ran.stdout
     assert [text for text in said if text not in ran.stdout] == []
     assert [text for text in not_said if text in ran.stdout] == []
 
