@@ -16,6 +16,7 @@ from typing import Any, Optional
 
 from ansible_collections.intermission.django.plugins.module_utils.deploy import DeployRecord
 from ansible_collections.intermission.django.plugins.module_utils.state import (
+    DeployWindowError,
     StateDirectory,
     StateError,
     Window,
@@ -124,14 +125,11 @@ def _on(options: argparse.Namespace, root: str) -> None:
 def _off(options: argparse.Namespace, root: str) -> None:
     directory = _known_site(options.site, root)
     _check_allowed(directory, "open")
-    window_id = directory.flagged_id()
-    if is_of_deploy(window_id) and not options.force:
-        raise StateError(
-            f"{options.site} is closed by a deploy that is under way or has failed ({window_id}): the app may be stopped, or "
-            "the database half migrated. Deploy again, and the site opens when that succeeds. To open it all the same: "
-            f"intermission off {options.site} --force"
-        )
-    if not directory.close(person(), source(), only=window_id):
+    try:
+        closed = directory.close(person(), source(), force=options.force)
+    except DeployWindowError as error:
+        raise StateError(f"{error} intermission off {options.site} --force") from error
+    if not closed:
         print("Nothing to do: no window is open.")
     _show(directory)
 

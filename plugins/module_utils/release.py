@@ -15,8 +15,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import pwd
 import re
 import shutil
+import stat
 import subprocess
 import tarfile
 import zlib
@@ -32,6 +34,8 @@ from ansible_collections.intermission.django.plugins.module_utils.files import (
     write_file,
 )
 
+DIRECTORY_MODE = 0o755
+ENVIRONMENT_MODE = 0o600
 COMPLETE = ".intermission-complete"
 INCLUDE = re.compile(r"\s*(?:-[rc]\s*|--(?:requirement|constraint)(?:\s+|\s*=\s*))(\S.*?)\s*(?:\s#.*)?$")
 MISSING = re.compile(r"No matching distribution found for (.+?)(?: \(from .*)?$", re.MULTILINE)
@@ -81,8 +85,36 @@ class Releases:
         """Read what was last activated and answered: ``release`` and ``environment``; ``{}`` before the first."""
         return _read_json(self.live_file)
 
+    def is_runnable(self, release: str) -> bool:
+        """Tell whether a release has an interpreter to be asked with."""
+        return (self.path(release) / ".venv/bin/python").exists()
+
+    def missing(self, writable: Sequence[str], environment: str, content: str, user: Optional[str] = None) -> list[str]:
+        """List what ``make`` would make or mend: directories, and the environment file."""
+        paths = [str(path) for path, owner in self._directories(writable, user) if not _is_settled(path, owner)]
+        file = self.environment.with_name(f"environment.{environment}")
+        if not _holds(file, content):
+            paths.append(str(file))
+        return paths
+
+    def make(self, writable: Sequence[str], environment: str, content: str, user: Optional[str] = None) -> None:
+        """Make the site's directories, those in ``writable`` and ``shared`` for ``user``, and its environment file.
+
+        Raises ReleaseError where the account has put a symlink of its own in the way, and OSError.
+        """
+        for path, owner in self._directories(writable, user):
+            if not _is_settled(path, owner):
+                _settle(path, owner)
+        file = self.environment.with_name(f"environment.{environment}")
+        if not _holds(file, content):
+            write_file(file, content.encode(), ENVIRONMENT_MODE)
+
+    def _directories(self, writable: Sequence[str], user: Optional[str]) -> list[tuple[Path, Optional[str]]]:
+        own = [(self.directory, None), (self.environment.parent, user)]
+        return own + [(Path(path), user) for path in writable]
+
     def unpack(self, archive: Path, release: str, version: str, origin: str) -> bool:
-        """Unpack an archive as a release, whole or not at all; gives whether it was not there before.
+        """Unpack an archive as a release, whole or not at all, and remove it; gives whether it was not there before.
 
         Raises ReleaseError where the archive is damaged, or has a link or a name that leads out of the release.
         """
@@ -104,6 +136,7 @@ class Releases:
         shutil.rmtree(self.path(release), ignore_errors=True)
         os.rename(partial, self.path(release))
         sync_directory(self.directory)
+        archive.unlink()
         return True
 
     def freshen(self, release: str) -> None:
@@ -241,6 +274,42 @@ class Releases:
             return built
         replace_symlink(link, target)
         return True
+
+
+def _is_settled(directory: Path, owner: Optional[str]) -> bool:
+    """Tell whether a directory is there with the mode and owner that it needs."""
+    try:
+        status = directory.stat()
+        right_owner = not owner or status.st_uid == pwd.getpwnam(owner).pw_uid
+    except (FileNotFoundError, NotADirectoryError, KeyError):
+        return False
+    return stat.S_ISDIR(status.st_mode) and stat.S_IMODE(status.st_mode) == DIRECTORY_MODE and right_owner
+
+
+def _settle(directory: Path, owner: Optional[str]) -> None:
+    """Make a directory that everybody may enter, and give it to an account. Raises ReleaseError and OSError."""
+    number = pwd.getpwnam(owner).pw_uid if owner else -1
+    for path in (directory, *directory.parents) if owner else ():
+        if path.is_symlink() and path.lstat().st_uid == number != os.geteuid():
+            raise ReleaseError(
+                f"{path} is a symlink that {owner} has made, and would be followed as {_name_of_this_account()}: remove it, or "
+                f"make it as {_name_of_this_account()} where it is meant"
+            )
+    _make_readable(directory)
+    os.chown(directory, number, -1)
+    directory.chmod(DIRECTORY_MODE)
+
+
+def _name_of_this_account() -> str:
+    return pwd.getpwuid(os.geteuid()).pw_name
+
+
+def _holds(file: Path, content: str) -> bool:
+    """Tell whether the environment file has this content, and is closed to others."""
+    try:
+        return (file.read_text(encoding="utf-8"), stat.S_IMODE(file.stat().st_mode)) == (content, ENVIRONMENT_MODE)
+    except (FileNotFoundError, NotADirectoryError, UnicodeDecodeError):
+        return False
 
 
 def _link_target(link: Path) -> Optional[str]:

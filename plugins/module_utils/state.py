@@ -59,6 +59,10 @@ class StateError(Exception):
     """The state directory cannot do what was asked; the message says why and what to do."""
 
 
+class DeployWindowError(StateError):
+    """The site is closed by a deploy, which alone opens it again unless it is forced."""
+
+
 @dataclass(frozen=True)
 class Window:
     """One period of maintenance of a site. Instants are ISO 8601 in UTC; ``end`` is None where it is not known."""
@@ -189,6 +193,16 @@ class StateDirectory:
                     differs.append(_settle(descriptor, FILE_MODE, -1, group, only_tell))
         return any(differs)
 
+    def tmpfiles(self, group: str) -> str:
+        """Write the lines of tmpfiles.d(5) that bring the directories back at each boot, for a state on a volatile disk."""
+        root = str(self.path.parent).replace("%", "%%")
+        lines = [f'd "{root}" {ROOT_MODE:04o} root root -']
+        lines += [
+            f'd "{root}/{directory.relative_to(self.path.parent)}" {DIRECTORY_MODE:04o} root {group} -'
+            for directory in (self.path, self.windows, self.pages)
+        ]
+        return "\n".join(lines) + "\n"
+
     def removable(self) -> bool:
         """Tell whether there is something to remove. Raises StateError where the site is closed."""
         if self.flag.exists():
@@ -205,7 +219,7 @@ class StateDirectory:
                 self.removable()
                 shutil.rmtree(self.path)
         root = self.path.parent
-        if not any(root.iterdir()):
+        if root.is_dir() and not any(root.iterdir()):
             root.rmdir()
 
     def status(self) -> dict[str, Any]:
@@ -310,10 +324,13 @@ class StateDirectory:
             self.forget_old_windows()
             return True
 
-    def close(self, by: str, source: str, only: Optional[str] = None) -> bool:
-        """Take the flag away; with ``only``, just while it stands for that window. Gives False where nothing was on."""
+    def close(self, by: str, source: str, only: Optional[str] = None, force: bool = False) -> bool:
+        """Take the flag away; with ``only``, just while it stands for that window. Gives False where nothing was on.
+
+        A deploy's window is closed by its name, or by force. Raises DeployWindowError.
+        """
         with self.locked():
-            if not self.has_flag(only):
+            if not self.closable(only, force):
                 return False
             window_id = self.flagged_id()
             self.flag.unlink()
@@ -321,9 +338,15 @@ class StateDirectory:
             self.record("closed", by, source, window=window_id)
             return True
 
-    def has_flag(self, only: Optional[str] = None) -> bool:
-        """Tell whether there is a flag, also one whose window is gone; with ``only``, one for that window."""
-        return os.path.lexists(self.flag) and only in (None, self.flagged_id())
+    def closable(self, only: Optional[str] = None, force: bool = False) -> bool:
+        """Tell whether there is a flag to take away, also one whose window is gone. Raises DeployWindowError."""
+        window_id = self.flagged_id()
+        if only is None and not force and is_of_deploy(window_id):
+            raise DeployWindowError(
+                f"{self.site} is closed by a deploy that is under way or has failed ({window_id}): the app may be stopped, or "
+                "the database half migrated. Deploy again, and the site opens when that succeeds. To open it all the same:"
+            )
+        return os.path.lexists(self.flag) and only in (None, window_id)
 
     def flagged_id(self) -> Optional[str]:
         """Give the id of the window that the flag names, None where it names none."""

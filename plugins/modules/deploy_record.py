@@ -74,6 +74,10 @@ phase:
   description: The phase that the deploy is in now.
   returned: with O(state=begun) and O(state=phase)
   type: str
+status:
+  description: What the site's flag says, as the module M(intermission.django.maintenance_window) tells it.
+  returned: always
+  type: dict
 held_by:
   description: The record of an unfinished deploy, or none.
   returned: always
@@ -117,7 +121,8 @@ def main() -> None:
         supports_check_mode=True,
     )
     params = module.params
-    record = DeployRecord(StateDirectory(params["state_root"], params["site"]))
+    directory = StateDirectory(params["state_root"], params["site"])
+    record = DeployRecord(directory)
     holder = params["holder"]
     try:
         if params["state"] == "begun" and not module.check_mode:
@@ -129,7 +134,7 @@ def main() -> None:
         elif params["state"] == "ended" and not module.check_mode:
             record.end(params["outcome"], holder)
         phase = "prepare" if params["state"] == "begun" else params["phase"]
-        module.exit_json(held_by=record.read(), ours=record.held(holder), phase=phase)
+        module.exit_json(held_by=record.read(), ours=record.held(holder), phase=phase, status=directory.status())
     except (StateError, OSError) as error:
         module.fail_json(msg=str(error))
 

@@ -46,6 +46,15 @@ options:
       - Id of the window, required with O(state=open).
       - With O(state=closed), the flag is taken away only while it stands for this window; any window where it is left out.
     type: str
+  force:
+    description: With O(state=closed) and without O(id), take a deploy's window away too.
+    type: bool
+    default: false
+  tmpfiles:
+    description:
+      - A file of tmpfiles.d(5) that brings the directories back at each boot, for O(group).
+      - Written with O(state=present) and removed with O(state=absent).
+    type: path
   start:
     description: Start of the window, ISO 8601 with a zone. Required with O(state=open).
     type: str
@@ -98,6 +107,10 @@ journal:
   returned: always
   type: list
   elements: dict
+unfinished_deploy:
+  description: The record of a deploy that is under way or has died, or none.
+  returned: always
+  type: dict
 others:
   description: The other sites that the host has.
   returned: with O(state=absent)
@@ -106,10 +119,14 @@ others:
 """
 
 import grp
+from pathlib import Path
 from typing import Any, Optional
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.intermission.django.plugins.module_utils.deploy import DeployRecord
+from ansible_collections.intermission.django.plugins.module_utils.files import write_file
 from ansible_collections.intermission.django.plugins.module_utils.state import (
+    DeployWindowError,
     StateDirectory,
     StateError,
     Window,
@@ -117,6 +134,7 @@ from ansible_collections.intermission.django.plugins.module_utils.state import (
 )
 
 SHOWN_ENTRIES = 5
+TMPFILES_MODE = 0o644
 
 
 def wanted_window(params: dict[str, Any]) -> Window:
@@ -141,9 +159,17 @@ def group_id(name: str) -> Optional[int]:
         return None
 
 
-def present_would_change(directory: StateDirectory, group: Optional[str]) -> bool:
-    """Tell whether directories are missing, or not yet the group's."""
-    if directory.missing():
+def tmpfiles_differ(path: Path, content: str) -> bool:
+    """Tell whether a file has another content or mode."""
+    try:
+        return (path.read_text(encoding="utf-8"), path.stat().st_mode & 0o7777) != (content, TMPFILES_MODE)
+    except (FileNotFoundError, UnicodeDecodeError):
+        return True
+
+
+def present_would_change(directory: StateDirectory, group: Optional[str], tmpfiles: Optional[str]) -> bool:
+    """Tell whether directories are missing, or not yet the group's, or would not be back after a boot."""
+    if directory.missing() or (tmpfiles and tmpfiles_differ(Path(tmpfiles), directory.tmpfiles(group or "root"))):
         return True
     if not group:
         return False
@@ -151,8 +177,8 @@ def present_would_change(directory: StateDirectory, group: Optional[str]) -> boo
     return number is None or directory.hand_over(number, only_tell=True)
 
 
-def make_present(directory: StateDirectory, group: Optional[str]) -> None:
-    """Make the directories, and give them to the group. Raises StateError."""
+def make_present(directory: StateDirectory, group: Optional[str], tmpfiles: Optional[str]) -> None:
+    """Make the directories, give them to the group, and let each boot do so too. Raises StateError."""
     number = group_id(group) if group else None
     if group and number is None:
         raise StateError(
@@ -161,6 +187,8 @@ def make_present(directory: StateDirectory, group: Optional[str]) -> None:
     directory.make()
     if number is not None:
         directory.hand_over(number)
+    if tmpfiles:
+        write_file(Path(tmpfiles), directory.tmpfiles(group or "root").encode(), TMPFILES_MODE)
 
 
 def would_change(directory: StateDirectory, params: dict[str, Any]) -> bool:
@@ -170,10 +198,10 @@ def would_change(directory: StateDirectory, params: dict[str, Any]) -> bool:
         on = directory.status()["on"]
         return not on or current is None or not current.same_request(wanted_window(params))
     if params["state"] == "present":
-        return present_would_change(directory, params["group"])
+        return present_would_change(directory, params["group"], params["tmpfiles"])
     if params["state"] == "absent":
-        return directory.removable()
-    return params["state"] == "closed" and directory.has_flag(params["id"])
+        return directory.removable() or bool(params["tmpfiles"] and Path(params["tmpfiles"]).exists())
+    return params["state"] == "closed" and directory.closable(params["id"], params["force"])
 
 
 def main() -> None:
@@ -184,6 +212,8 @@ def main() -> None:
             "site": {"type": "str", "required": True},
             "state": {"type": "str", "choices": ["open", "closed", "present", "absent", "told"], "default": "told"},
             "group": {"type": "str"},
+            "tmpfiles": {"type": "path"},
+            "force": {"type": "bool", "default": False},
             "id": {"type": "str"},
             "start": {"type": "str"},
             "end": {"type": "str"},
@@ -202,17 +232,25 @@ def main() -> None:
         changed = would_change(directory, params)
         if changed and not module.check_mode:
             if params["state"] == "present":
-                make_present(directory, params["group"])
+                make_present(directory, params["group"], params["tmpfiles"])
             elif params["state"] == "absent":
                 directory.remove()
+                if params["tmpfiles"]:
+                    Path(params["tmpfiles"]).unlink(missing_ok=True)
             elif params["state"] == "open":
                 changed = directory.open(wanted_window(params), params["by"], params["from"])
             else:
-                changed = directory.close(params["by"], params["from"], only=params["id"])
-        said = {"status": directory.status(), "journal": directory.journal(SHOWN_ENTRIES)}
+                changed = directory.close(params["by"], params["from"], only=params["id"], force=params["force"])
+        said = {
+            "status": directory.status(),
+            "journal": directory.journal(SHOWN_ENTRIES),
+            "unfinished_deploy": DeployRecord(directory).read(),
+        }
         if params["state"] == "absent":
             said["others"] = [name for name in known_sites(params["state_root"]) if name != params["site"]]
         module.exit_json(changed=changed, **said)
+    except DeployWindowError as error:
+        module.fail_json(msg=f"{error} -e maintenance_window_force=true")
     except (StateError, OSError) as error:
         module.fail_json(msg=str(error))
 

@@ -16,8 +16,8 @@ attributes:
     support: full
     description: Tells what would change without changing it.
   diff_mode:
-    support: none
-    description: Shows what changes.
+    support: partial
+    description: Shows the directories and the file that O(state=present) makes, without content.
 options:
   root:
     description: The site's directory.
@@ -25,7 +25,8 @@ options:
     required: true
   state:
     description:
-      - V(unpacked) unpacks O(archive) as the release O(id).
+      - V(present) makes the site's directories, and the environment file O(environment) with O(content).
+      - V(unpacked) unpacks O(archive) as the release O(id), and removes the archive.
       - V(target) tells what the host needs for its virtualenv.
       - V(installed) gives it its virtualenv, and dates its files to now, so that C(collectstatic) takes them for new.
       - V(prepared) notes that it passed its checks, with O(preparation).
@@ -34,7 +35,7 @@ options:
       - V(pruned) removes all but the newest O(keep) releases, never one that is in use.
       - V(told) only tells.
     type: str
-    choices: [unpacked, target, installed, prepared, current, live, pruned, told]
+    choices: [present, unpacked, target, installed, prepared, current, live, pruned, told]
     default: told
   id:
     description: The release.
@@ -74,6 +75,15 @@ options:
     description: Digest in the name of the environment file C(shared/environment.<digest>).
     type: str
     default: ""
+  directories:
+    description: Directories that the site's code may write to, for O(state=present).
+    type: list
+    elements: path
+    default: []
+  content:
+    description: The content of the environment file, for O(state=present).
+    type: str
+    default: ""
   keep:
     description: How many releases to keep.
     type: int
@@ -96,6 +106,10 @@ known:
   description: What is known of the release O(id); empty where it is not there.
   returned: always
   type: dict
+runnable:
+  description: Whether the release O(id) has an interpreter to be asked with.
+  returned: always
+  type: bool
 current:
   description: The release that C(current) points to.
   returned: always
@@ -180,7 +194,7 @@ def would_change(releases: Releases, params: dict[str, Any]) -> bool:
 
 def main() -> None:
     """Run the module."""
-    states = ["unpacked", "target", "installed", "prepared", "current", "live", "pruned", "told"]
+    states = ["present", "unpacked", "target", "installed", "prepared", "current", "live", "pruned", "told"]
     module = AnsibleModule(
         argument_spec={
             "root": {"type": "path", "required": True},
@@ -196,6 +210,8 @@ def main() -> None:
             "wheelhouse": {"type": "path"},
             "preparation": {"type": "str", "default": ""},
             "environment": {"type": "str", "default": ""},
+            "directories": {"type": "list", "elements": "path", "default": []},
+            "content": {"type": "str", "default": "", "no_log": True},
             "keep": {"type": "int", "default": 5},
         },
         required_if=[
@@ -207,8 +223,14 @@ def main() -> None:
     params = module.params
     releases = Releases(params["root"])
     removed: list[str] = []
+    made: list[str] = []
     try:
-        if module.check_mode:
+        if params["state"] == "present":
+            made = releases.missing(params["directories"], params["environment"], params["content"], params["user"])
+            if not module.check_mode:
+                releases.make(params["directories"], params["environment"], params["content"], params["user"])
+            changed = bool(made)
+        elif module.check_mode:
             changed = would_change(releases, params)
         else:
             changed, removed = apply(releases, params)
@@ -218,6 +240,8 @@ def main() -> None:
     module.exit_json(
         changed=changed,
         known=releases.describe(params["id"]) if params["id"] else {},
+        runnable=bool(params["id"]) and releases.is_runnable(params["id"]),
+        diff={"before": "", "after": "".join(f"{path}\n" for path in made)},
         current=releases.current_id(),
         live=releases.live(),
         removed=removed,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import socket
 import sqlite3
 import sys
@@ -172,16 +173,16 @@ def test_pages_are_written_without_a_reload(nginx: RunModule, tmp_path: Path) ->
 def release(run_module: RunModule, tmp_path: Path) -> RunModule:
     """Run release on a host that has the archive of one release."""
     (tmp_path / "requirements.txt").touch()
-    with tarfile.open(tmp_path / "r1.tar.gz", "w:gz") as stream:
-        stream.add(tmp_path / "requirements.txt", arcname="requirements.txt")
     (tmp_path / "srv" / "shared").mkdir(parents=True)
     (tmp_path / "srv" / "shared" / "environment.e1").touch()
 
     def run(state: str, check: bool = False, **arguments: Any) -> dict[str, Any]:
         common = {"root": str(tmp_path / "srv"), "state": state, "id": "r1", "environment": "e1", "preparation": "p1"}
-        archive = (
-            {"archive": str(tmp_path / "r1.tar.gz"), "version": "v1", "origin": "here"} if state == "unpacked" else {}
-        )
+        archive = {}
+        if state == "unpacked":
+            archive = {"archive": str(tmp_path / "r1.tar.gz"), "version": "v1", "origin": "here"}
+            with tarfile.open(archive["archive"], "w:gz") as stream:
+                stream.add(tmp_path / "requirements.txt", arcname="requirements.txt")
         return run_module("release", {**common, **archive, **arguments}, check)
 
     return run
@@ -189,7 +190,8 @@ def release(run_module: RunModule, tmp_path: Path) -> RunModule:
 
 def test_the_states_of_a_release(release: RunModule, tmp_path: Path) -> None:
     current = tmp_path / "srv" / "current"
-    assert release("told") == {"changed": False, "known": {}, "current": None, "live": {}, "removed": []}
+    nothing = {"changed": False, "known": {}, "runnable": False, "current": None, "live": {}, "removed": []}
+    assert release("told") == {**nothing, "diff": {"before": "", "after": ""}}
     for state in ("unpacked", "prepared", "current", "live"):
         assert release(state, check=True)["changed"] is True, state
         assert release(state)["changed"] is True, state
@@ -199,6 +201,50 @@ def test_the_states_of_a_release(release: RunModule, tmp_path: Path) -> None:
     assert (told["known"]["version"], told["known"]["prepared"], told["current"]) == ("v1", "p1", "r1")
     assert (told["live"]["release"], told["live"]["environment"]) == ("r1", "e1")
     assert (current / "requirements.txt").exists()
+
+
+def test_a_sites_directories_and_environment_file(release: RunModule, tmp_path: Path) -> None:
+    site = tmp_path / "srv"
+    wanted = {"directories": [str(site / "shared/media")], "environment": "e2", "content": 'KEY="secret"\n'}
+    made = [site / "releases", site / "shared/media", site / "shared/environment.e2"]
+    told = release("present", check=True, **wanted)
+    assert (told["changed"], told["diff"]["after"]) == (True, "".join(f"{path}\n" for path in made))
+    assert [path.exists() for path in made] == [False, False, False]
+    assert release("present", **wanted) == told
+    assert made[-1].read_text() == 'KEY="secret"\n'
+    assert [path.stat().st_mode & 0o777 for path in made] == [0o755, 0o755, 0o600]
+    assert release("present", check=True, **wanted)["changed"] is release("present", **wanted)["changed"] is False
+    made[-1].chmod(0o644)
+    made[1].chmod(0o777)
+    assert release("present", **wanted)["diff"]["after"] == f"{made[1]}\n{made[2]}\n"
+    assert [path.stat().st_mode & 0o777 for path in made] == [0o755, 0o755, 0o600]
+
+
+def test_the_account_of_the_site_owns_what_it_writes_to(release: RunModule, tmp_path: Path) -> None:
+    media = tmp_path / "srv/shared/media"
+    wanted = {"directories": [str(media)], "environment": "e1"}
+    assert release("present", check=True, user="nobody-of-this-name", **wanted)["changed"] is True
+    if os.geteuid() == 0:
+        nobody = pwd.getpwnam("nobody").pw_uid
+        release("present", user="nobody", **wanted)
+        assert [path.stat().st_uid for path in (media.parent, media, tmp_path / "srv/releases")] == [nobody, nobody, 0]
+        assert release("present", user="nobody", **wanted)["changed"] is False
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be led astray")
+def test_root_follows_no_link_that_the_account_has_made(release: RunModule, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (tmp_path / "srv/shared/media").symlink_to(elsewhere)
+    os.lchown(tmp_path / "srv/shared/media", pwd.getpwnam("nobody").pw_uid, -1)
+    for path in ("srv/shared/media", "srv/shared/media/new"):
+        said = release("present", user="nobody", directories=[str(tmp_path / path)])
+        assert "shared/media is a symlink that nobody has made" in said["msg"]
+    assert elsewhere.stat().st_uid == 0
+    assert not list(elsewhere.iterdir())
+    os.lchown(tmp_path / "srv/shared/media", 0, -1)
+    assert release("present", user="nobody", directories=[str(tmp_path / "srv/shared/media")])["changed"] is True
+    assert elsewhere.stat().st_uid == pwd.getpwnam("nobody").pw_uid
 
 
 def test_a_release_is_installed(release: RunModule, tmp_path: Path) -> None:

@@ -107,6 +107,52 @@ def test_close_only_one_window(
     assert (site.flag.is_symlink() or site.flag.exists()) is not changed
 
 
+def test_a_deploys_window_is_closed_by_its_name_or_by_force(window: RunModule, site: StateDirectory) -> None:
+    window(state="open", id="deploy-r1")
+    assert window()["unfinished_deploy"] is None
+    for check in (True, False):
+        said = window(check, state="closed")["msg"]
+        assert "closed by a deploy that is under way or has failed (deploy-r1)" in said
+        assert said.endswith("-e maintenance_window_force=true")
+        assert window(check, state="closed", id="deploy-r2")["changed"] is False
+    assert site.flag.exists()
+    assert window(True, state="closed", id="deploy-r1")["changed"] is True
+    assert window(state="closed", force=True)["changed"] is True
+    assert not site.flag.exists()
+
+
+def test_each_boot_brings_the_state_directory_back(run_module: RunModule, tmp_path: Path) -> None:
+    root, file = tmp_path / "50%", tmp_path / "intermission-shop.conf"
+    common = {"state_root": str(root), "site": "shop", "tmpfiles": str(file)}
+
+    def run(state: str, check: bool = False) -> dict[str, Any]:
+        return run_module("maintenance_window", {**common, "state": state}, check)
+
+    assert [run("present", True)["changed"], file.exists()] == [True, False]
+    assert [run("present")["changed"], run("present")["changed"], run("present", True)["changed"]] == [
+        True,
+        False,
+        False,
+    ]
+    written = f"{tmp_path}/50%%"
+    assert file.read_text() == (
+        f'd "{written}" 0755 root root -\n'
+        f'd "{written}/shop" 2775 root root -\n'
+        f'd "{written}/shop/windows" 2775 root root -\n'
+        f'd "{written}/shop/pages" 2775 root root -\n'
+    )
+    assert file.stat().st_mode & 0o777 == 0o644
+    file.write_text("d /elsewhere")
+    assert [run("present", True)["changed"], run("present")["changed"], run("present")["changed"]] == [
+        True,
+        True,
+        False,
+    ]
+    assert [run("absent")["changed"], file.exists(), run("absent")["changed"]] == [True, False, False]
+    file.touch()
+    assert [run("absent", True)["changed"], run("absent")["changed"], file.exists()] == [True, True, False]
+
+
 def test_present_makes_the_state_directory(run_module: RunModule, tmp_path: Path) -> None:
     arguments = {"state_root": str(tmp_path / "new"), "site": "shop", "state": "present"}
     assert run_module("maintenance_window", arguments, True)["changed"] is True
