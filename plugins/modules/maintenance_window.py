@@ -241,7 +241,7 @@ def main() -> None:
                 changed = directory.open(wanted_window(params), params["by"], params["from"])
             else:
                 changed = directory.close(params["by"], params["from"], only=params["id"], force=params["force"])
-        said = {
+        said: dict[str, Any] = {
             "status": directory.status(),
             "journal": directory.journal(SHOWN_ENTRIES),
             "unfinished_deploy": DeployRecord(directory).read(),
