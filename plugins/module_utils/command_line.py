@@ -11,6 +11,7 @@ import os
 import pwd
 import stat
 import sys
+from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any, Optional
 
@@ -22,6 +23,7 @@ from ansible_collections.intermission.django.plugins.module_utils.state import (
     Window,
     is_of_deploy,
     known_sites,
+    new_secret,
     window_request,
 )
 from ansible_collections.intermission.django.plugins.module_utils.times import parse_instant
@@ -29,6 +31,7 @@ from ansible_collections.intermission.django.plugins.module_utils.times import p
 VERSION = "0.1.0"
 DONE, FAILED, MISUSED, NOT_ALLOWED, INTERRUPTED = 0, 1, 2, 77, 130
 SHOWN_ENTRIES = 5
+PASS_PATH = "/_intermission/pass/"
 
 
 class UsageError(Exception):
@@ -84,6 +87,10 @@ def _parser() -> argparse.ArgumentParser:
     on.add_argument("--until", metavar="INSTANT", help="when it ends, such as 2099-12-01T02:00Z")
     on.add_argument("--reason", type=_text, default="", metavar="TEXT", help="why, shown to visitors and kept")
     on.add_argument("--message", type=_text, default="", metavar="TEXT", help="what else visitors are to read")
+    on.add_argument("--read-only", action="store_true", help="GET and HEAD go on to the app")
+    on.add_argument(
+        "--pass", dest="make_pass", action="store_true", help="make a secret link for those who are to pass"
+    )
     on.set_defaults(run=_on)
 
     off = commands.add_parser("off", help="open a site to visitors", allow_abbrev=False)
@@ -117,9 +124,13 @@ def _on(options: argparse.Namespace, root: str) -> None:
     directory = _known_site(options.site, root)
     _check_allowed(directory, "close")
     window = Window(site=options.site, reason=options.reason, message=options.message, opened_by=person(), **request)
-    if not directory.open(window, person(), source()):
+    window = replace(window, read_only=options.read_only)
+    secret = new_secret() if options.make_pass else None
+    if not directory.open(window, person(), source(), secret):
         print("Nothing to do: the same window is open already.")
     _show(directory)
+    if secret:
+        print(f"  pass    {PASS_PATH}{secret} at the site's address; it is shown this once, and ends with the window")
 
 
 def _off(options: argparse.Namespace, root: str) -> None:
@@ -251,6 +262,8 @@ def _show(directory: StateDirectory) -> None:
     head = "CLOSED to visitors" if about["on"] else "OPEN to visitors"
     if about["opened_with"] == "hand":
         head += ", by hand"
+    if window.get("read_only"):
+        head = "READ-ONLY to visitors"
     if about["overdue"]:
         head += ", OVERDUE"
     lines = [f"{directory.site}: {head}"]

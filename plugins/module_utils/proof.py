@@ -90,7 +90,12 @@ def ask(
         parts = urlsplit(url)
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         body = b"" if method == "POST" else None
-        headers = {"Host": host, "User-Agent": "intermission-proof"}
+        headers = {
+            "Host": host,
+            "User-Agent": "intermission-proof",
+            "Accept": "text/html",
+            "X-Intermission-Visitor": "1",
+        }
         if unix_socket:
             headers["X-Forwarded-Proto"] = parts.scheme
         with contextlib.closing(_connection(parts, host, timeout, unix_socket, tls)) as connection:

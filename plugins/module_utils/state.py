@@ -8,6 +8,8 @@
       pages/         the built-in pages, for each language 503.<language>.html and 50x.<language>.html, and for programs 503.json,
                      503.txt and so on; and 503.<language>.html.template and so on, which a window's own pages are made from
       windows/<id>/  one window, complete before it is opened: window.json, and its pages 503.<language>.html, 503.json, 503.txt
+                     and, in pass/, an empty file of the name of the secret that lets its bearer pass, in methods/ one for each
+                     HTTP method that passes
       journal.jsonl  who opened or closed what, when, from where, why; and what a deploy did
 
 Opening is one rename(2) onto ``on``, closing is one unlink(2): nothing is rendered at that moment and nothing can fail
@@ -19,13 +21,15 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import html
 import json
 import os
 import re
+import secrets
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -53,6 +57,10 @@ ROOT_MODE = 0o755
 DIRECTORY_MODE = 0o2775
 FILE_MODE = 0o664
 KEPT_WINDOWS = 20
+SECRET = re.compile(r"[A-Za-z0-9_-]{43}")
+SECRET_BYTES = 32
+SECRET_DIRECTORY_MODE = 0o711  # Nginx may look whether a name is there, and nobody else may list them
+SAFE_METHODS = ("GET", "HEAD")
 JOURNAL_TAIL = 65536
 MARK = re.compile(r"%%(\w+)%%")
 TEMPLATE = ".template"
@@ -80,6 +88,7 @@ class Window:
     layer: str = "nginx"
     expires: bool = False
     bypass_digest: Optional[str] = None
+    read_only: bool = False
 
     @property
     def deploys(self) -> bool:
@@ -87,12 +96,18 @@ class Window:
         return is_of_deploy(self.id)
 
     def same_request(self, other: Window) -> bool:
-        """Tell whether both would show visitors the same, end at the same time, and are closed by the same."""
-        return (self.end, self.reason, self.message, self.layer, self.deploys) == (
+        """Tell whether both would show visitors the same, end at the same time, and are closed by the same.
+
+        Another secret is another request; none is content with the one that is there.
+        """
+        if other.bypass_digest not in (None, self.bypass_digest):
+            return False
+        return (self.end, self.reason, self.message, self.layer, self.read_only, self.deploys) == (
             other.end,
             other.reason,
             other.message,
             other.layer,
+            other.read_only,
             other.deploys,
         )
 
@@ -114,6 +129,18 @@ class Window:
     def to_json(self) -> str:
         """Write the ``window.json`` of this window."""
         return json.dumps({"schema": SCHEMA, **asdict(self)}, indent=2, ensure_ascii=False) + "\n"
+
+
+def new_secret() -> str:
+    """Make the secret of a window: 256 random bits in 43 characters that need no escaping in a URL."""
+    return secrets.token_urlsafe(SECRET_BYTES)
+
+
+def digest_of(secret: str) -> str:
+    """Give the SHA-256 of a secret in hexadecimal. Raises StateError where it is none that ``new_secret`` would make."""
+    if SECRET.fullmatch(secret) is None:
+        raise StateError("the secret of a window is 43 letters, digits, '-' and '_'")
+    return hashlib.sha256(secret.encode()).hexdigest()
 
 
 def is_of_deploy(window_id: Optional[str]) -> bool:
@@ -286,7 +313,7 @@ class StateDirectory:
         except UnicodeDecodeError as error:
             raise StateError(f"window.json cannot be read: {error}") from error
 
-    def stage(self, window: Window) -> Path:
+    def stage(self, window: Window, secret: Optional[str] = None) -> Path:
         """Write a window whole, with its pages dated to its end, and give its directory.
 
         Nginx sends a page's time of modification as ``Retry-After``; a window without an end is dated to the epoch,
@@ -307,6 +334,10 @@ class StateDirectory:
                     held.chmod(DIRECTORY_MODE)
                     for name, page in filled.items():
                         write_file(held / name, page.encode(), FILE_MODE, mtime=dated)
+                    if window.read_only:
+                        _make_names(held / "methods", SAFE_METHODS, DIRECTORY_MODE)
+                    if secret:
+                        _make_names(held / "pass", (secret,), SECRET_DIRECTORY_MODE)
                     write_file(held / "window.json", window.to_json().encode(), FILE_MODE)
                 os.rename(partial, windows / window.id)
             except BaseException:
@@ -334,14 +365,16 @@ class StateDirectory:
             )
         return found
 
-    def open(self, window: Window, by: str, source: str) -> bool:
+    def open(self, window: Window, by: str, source: str, secret: Optional[str] = None) -> bool:
         """Stage a window and put the flag on it. Gives False where the same request is already in force.
 
-        A window is never written over: a second one of the same id gets a number behind it. Raises StateError.
+        Who shows Nginx the secret passes, as long as the flag is on this window. A window is never written over: a
+        second one of the same id gets a number behind it. Raises StateError.
         """
         if WINDOW_ID.fullmatch(window.id) is None:
             raise StateError(f"'{window.id}' is no window id: letters, digits, '.', '_' and '-' only")
         base_id = window.id
+        window = replace(window, bypass_digest=digest_of(secret) if secret else None)
         with self.locked():
             current = self.current_window()
             if current is not None and self.flag.exists():
@@ -357,9 +390,17 @@ class StateDirectory:
             while os.path.lexists(self.windows / window.id):
                 number += 1
                 window = replace(window, id=f"{base_id}.{number}")
-            self.stage(window)
+            self.stage(window, secret)
             replace_symlink(self.flag, f"windows/{window.id}")
-            self.record("opened", by, source, window=window.id, reason=window.reason, until=window.end)
+            self.record(
+                "opened",
+                by,
+                source,
+                window=window.id,
+                reason=window.reason,
+                until=window.end,
+                read_only=window.read_only,
+            )
             self.forget_old_windows()
             return True
 
@@ -451,6 +492,14 @@ class StateDirectory:
             for entry in staged[:-KEPT_WINDOWS]:
                 if entry.name != flagged:
                     shutil.rmtree(entry, ignore_errors=True)
+
+
+def _make_names(directory: Path, names: Iterable[str], mode: int) -> None:
+    """Make a directory with an empty file for each name, to be looked up by name."""
+    directory.mkdir()
+    for name in names:
+        (directory / name).touch()
+    directory.chmod(mode)
 
 
 @contextlib.contextmanager

@@ -74,6 +74,14 @@ options:
     type: str
     choices: [nginx]
     default: nginx
+  read_only:
+    description: With O(state=open), let GET and HEAD go on to the app.
+    type: bool
+    default: false
+  secret:
+    description:
+      - With O(state=open), 43 letters, digits, V(-) and V(_) that let pass who shows them, in a cookie or in the header C(X-Intermission-Pass).
+    type: str
   by:
     description: Who does this, for the journal.
     type: str
@@ -130,6 +138,7 @@ from ansible_collections.intermission.django.plugins.module_utils.state import (
     StateDirectory,
     StateError,
     Window,
+    digest_of,
     known_sites,
 )
 
@@ -148,6 +157,8 @@ def wanted_window(params: dict[str, Any]) -> Window:
         message=params["message"],
         opened_by=params["by"],
         layer=params["layer"],
+        read_only=params["read_only"],
+        bypass_digest=digest_of(params["secret"]) if params["secret"] else None,
     )
 
 
@@ -220,6 +231,8 @@ def main() -> None:
             "reason": {"type": "str", "default": ""},
             "message": {"type": "str", "default": ""},
             "layer": {"type": "str", "choices": ["nginx"], "default": "nginx"},
+            "read_only": {"type": "bool", "default": False},
+            "secret": {"type": "str", "no_log": True},
             "by": {"type": "str", "default": "unknown"},
             "from": {"type": "str", "default": "unknown"},
         },
@@ -238,7 +251,7 @@ def main() -> None:
                 if params["tmpfiles"]:
                     Path(params["tmpfiles"]).unlink(missing_ok=True)
             elif params["state"] == "open":
-                changed = directory.open(wanted_window(params), params["by"], params["from"])
+                changed = directory.open(wanted_window(params), params["by"], params["from"], params["secret"])
             else:
                 changed = directory.close(params["by"], params["from"], only=params["id"], force=params["force"])
         said: dict[str, Any] = {

@@ -207,17 +207,26 @@ class Site:
         """Send one request, on a connection of its own or on one that is there."""
         connection = on or self.connection()
         try:
-            connection.request(method, path, body=body, headers={"Host": "shop.example", **(headers or {})})
+            connection.request(
+                method, path, body=body, headers={"Host": "shop.example", "Accept": "text/html", **(headers or {})}
+            )
             return read_answer(connection)
         finally:
             if on is None:
                 connection.close()
 
-    def open_window(self, end: Optional[datetime] = None, reason: str = "", message: str = "") -> Window:
+    def open_window(
+        self,
+        end: Optional[datetime] = None,
+        reason: str = "",
+        message: str = "",
+        secret: Optional[str] = None,
+        read_only: bool = False,
+    ) -> Window:
         """Close the site to visitors with a window."""
         now = format_instant(datetime.now(UTC))
-        window = Window("w1", "shop", now, format_instant(end) if end else None, reason, message)
-        self.state.open(window, "somebody", "here")
+        window = Window("w1", "shop", now, format_instant(end) if end else None, reason, message, read_only=read_only)
+        self.state.open(window, "somebody", "here", secret)
         current = self.state.current_window()
         assert current is not None
         return current

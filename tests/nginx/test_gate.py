@@ -53,11 +53,6 @@ def test_n5_retry_after_and_no_store_leave_with_an_error(closed_site: Site, path
     assert_maintenance(closed_site.ask(path=path))
 
 
-@pytest.mark.parametrize("accept", ["*/*", "application/json", "image/webp"])
-def test_n7_status_is_503_whoever_asks(closed_site: Site, accept: str) -> None:
-    assert_maintenance(closed_site.ask(headers={"Accept": accept, "X-Requested-With": "XMLHttpRequest"}))
-
-
 @pytest.mark.parametrize(
     "headers",
     [

@@ -66,7 +66,7 @@ def ask_http2(site: Site, method: str, path: str, body: bytes | None, headers: d
             method,
             f"https://127.0.0.1:{site.tls_port}{path}",
             content=body,
-            headers={"Host": "shop.example", **headers},
+            headers={"Host": "shop.example", "Accept": "text/html", **headers},
             extensions={"sni_hostname": "shop.example"},
         )
     assert answer.http_version == "HTTP/2"

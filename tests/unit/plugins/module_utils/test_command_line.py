@@ -89,6 +89,23 @@ def test_what_is_so_already_is_no_failure(command: Command, site: StateDirectory
     assert len(site.journal(9)) == 1
 
 
+def test_a_secret_is_shown_once(command: Command, site: StateDirectory) -> None:
+    assert command("on", "shop", "--pass") == 0
+    shown = re.search(r"^  pass    /_intermission/pass/(\S+) at the site's address", command.out, re.MULTILINE)
+    assert shown
+    assert (site.flag / "pass" / shown.group(1)).exists()
+    command("status", "shop", "--json")
+    assert shown.group(1) not in command.out
+    assert command("on", "shop") == 0
+    assert (site.flag / "pass" / shown.group(1)).exists()
+
+
+def test_a_read_only_window(command: Command, site: StateDirectory) -> None:
+    assert command("on", "shop", "--read-only") == 0
+    assert command.out.startswith("shop: READ-ONLY to visitors\n")
+    assert (site.flag / "methods" / "GET").exists()
+
+
 def test_an_end_that_is_not_known(command: Command) -> None:
     assert command("on", "shop") == 0
     assert "  until   not known\n" in command.out

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import hashlib
 import json
 import multiprocessing
 import os
@@ -23,6 +24,7 @@ from ansible_collections.intermission.django.plugins.module_utils.state import (
     StateError,
     Window,
     fill_page,
+    new_secret,
 )
 from ansible_collections.intermission.django.plugins.module_utils.times import format_instant
 
@@ -133,6 +135,47 @@ def test_another_end_replaces_the_flag_without_a_gap(site: StateDirectory) -> No
         assert vanished() == [f".on.{os.getpid()}.partial"]
     assert site.status()["until"] == "2999-12-01T02:30:00Z"
     assert str(site.flag.readlink()) == "windows/one.2"
+
+
+def names_below(directory: Path) -> set[str]:
+    return {str(path.relative_to(directory)) for path in directory.rglob("*") if path.is_file()}
+
+
+def test_a_read_only_window_names_the_methods_that_pass(site: StateDirectory) -> None:
+    site.open(Window(id="one", site="shop", start=START), "ada", "here")
+    assert not (site.flag / "methods").exists()
+    assert site.open(Window(id="two", site="shop", start=START, read_only=True), "ada", "here")
+    assert names_below(site.flag / "methods") == {"GET", "HEAD"}
+    assert site.status()["window"]["read_only"] is True
+    assert site.journal(1)[0]["read_only"] is True
+    assert not site.open(Window(id="two", site="shop", start=START, read_only=True), "ada", "here")
+
+
+def test_a_secret_is_the_name_of_a_file_that_nobody_lists(site: StateDirectory) -> None:
+    secret, another = new_secret(), new_secret()
+    window = Window(id="one", site="shop", start=START)
+    assert site.open(window, "ada", "here", secret)
+    assert names_below(site.flag / "pass") == {secret}
+    assert (site.flag / "pass").stat().st_mode & 0o7777 == 0o711
+    assert site.status()["window"]["bypass_digest"] == hashlib.sha256(secret.encode()).hexdigest()
+    assert [site.open(window, "ada", "here", secret), site.open(window, "ada", "here")] == [False, False]
+    assert site.open(window, "ada", "here", another)
+    assert names_below(site.flag / "pass") == {another}
+    for wrong in ("../../etc", "short", "x" * 42 + "/"):
+        with pytest.raises(StateError, match="43 letters"):
+            site.open(replace(window, reason=wrong), "ada", "here", wrong)
+    assert names_below(site.flag / "pass") == {another}
+
+
+@pytest.mark.parametrize("umask", [0o077, 0o002])
+def test_nginx_finds_the_secret_and_the_methods_whatever_the_umask(site: StateDirectory, umask: int) -> None:
+    former = os.umask(umask)
+    try:
+        site.open(Window(id="one", site="shop", start=START, read_only=True), "ada", "here", new_secret())
+    finally:
+        os.umask(former)
+    for name, mode in (("pass", 0o711), ("methods", 0o2775)):
+        assert (site.flag / name).stat().st_mode & 0o7777 == mode
 
 
 def test_a_deploys_window_is_not_replaced_by_one_that_anybody_may_close(site: StateDirectory) -> None:

@@ -1,0 +1,284 @@
+"""Who passes the closed gate, and who does not although they look alike."""
+
+import re
+from collections.abc import Callable
+
+import pytest
+from ansible_collections.intermission.django.plugins.module_utils.state import new_secret
+
+from nginx.answers import assert_app, assert_maintenance
+from nginx.site import Site
+
+LINK = "/_intermission/pass/"
+COOKIE = "intermission_shop"
+HEADER = "X-Intermission-Pass"
+MakeSite = Callable[..., Site]
+
+
+@pytest.fixture
+def secret() -> str:
+    return new_secret()
+
+
+@pytest.fixture
+def passed_site(site: Site, secret: str) -> Site:
+    """A closed site with a secret for those who are to pass."""
+    site.open_window(secret=secret)
+    return site
+
+
+def cookie(value: str) -> dict[str, str]:
+    return {"Cookie": f"a=b; {COOKIE}={value}; c=d"}
+
+
+def nearly(secret: str) -> list[str]:
+    """Secrets that are nearly right: one character off at each end and in the middle, cut, lengthened, another case, other bytes."""
+    other = {True: "A", False: "B"}
+    off = [secret[:at] + other[secret[at] != "A"] + secret[at + 1 :] for at in (0, 21, 42)]
+    return [
+        *off,
+        secret[:-1],
+        secret + "A",
+        secret.swapcase(),
+        "",
+        "none",
+        ".",
+        "..",
+        "*",
+        f"../pass/{secret}",
+        f"./{secret}",
+    ]
+
+
+def test_the_link_sets_a_cookie_that_passes(passed_site: Site, secret: str) -> None:
+    answer = passed_site.ask(path=LINK + secret)
+    assert (answer.status, answer.headers["location"]) == (303, f"http://shop.example:{passed_site.port}/")
+    assert answer.headers["set-cookie"] == f"{COOKIE}={secret}; Path=/; HttpOnly; SameSite=Lax"
+    assert (answer.headers["cache-control"], answer.headers["referrer-policy"]) == ("no-store", "no-referrer")
+    for method in ("GET", "POST", "DELETE"):
+        assert_app(passed_site.ask(method, "/orders/?a=b", cookie(secret)), asked=f"{method} /orders/?a=b")
+    if passed_site.form == "vhost":
+        assert passed_site.ask(path="/file.html", headers=cookie(secret)).body == b"a file"
+    assert_maintenance(passed_site.ask())
+
+
+def test_the_cookie_is_secure_behind_tls(passed_site: Site, secret: str) -> None:
+    answer = passed_site.ask(path=LINK + secret, headers={"X-Forwarded-Proto": "https"})
+    assert answer.headers["set-cookie"].endswith("; HttpOnly; SameSite=Lax; Secure")
+
+
+def test_the_cookie_is_secure_over_tls(make_site: MakeSite, secret: str) -> None:
+    site = make_site("vhost", tls={})
+    site.open_window(secret=secret)
+    answer = site.ask(path=LINK + secret, on=site.tls_connection())
+    assert answer.headers["set-cookie"].endswith("; HttpOnly; SameSite=Lax; Secure")
+
+
+def test_a_machine_shows_the_secret_in_a_header(passed_site: Site, secret: str) -> None:
+    assert_app(passed_site.ask("POST", headers={HEADER: secret}), asked="POST /")
+    assert_app(passed_site.ask(headers={HEADER: secret, **cookie("none")}))
+
+
+def test_what_is_nearly_the_secret_does_not_pass(passed_site: Site, secret: str) -> None:
+    for wrong in nearly(secret):
+        assert_maintenance(passed_site.ask(headers=cookie(wrong)))
+        assert_maintenance(passed_site.ask(headers={HEADER: wrong}))
+        answer = passed_site.ask(path=LINK + wrong)
+        reached = "/" in wrong  # The path leads to the secret itself
+        assert answer.status in ((303,) if reached else (404, 503)), wrong
+        assert ("set-cookie" in answer.headers) is reached
+    for name in (f"{COOKIE}2", "intermission", f"x{COOKIE}"):
+        assert_maintenance(passed_site.ask(headers={"Cookie": f"{name}={secret}"}))
+
+
+def test_the_secret_ends_with_its_window(site: Site, secret: str) -> None:
+    site.open_window(secret=secret)
+    site.close_window()
+    assert site.ask(path=LINK + secret).status == 404
+    site.open_window(reason="Another")
+    assert_maintenance(site.ask(headers=cookie(secret)))
+    site.close_window()
+    another = new_secret()
+    site.open_window(secret=another)
+    assert_maintenance(site.ask(headers=cookie(secret)))
+    assert_app(site.ask(headers=cookie(another)))
+    site.open_window(secret=secret)
+    assert_maintenance(site.ask(headers=cookie(another)))
+
+
+def test_a_flag_by_hand_lets_nobody_pass(site: Site, secret: str) -> None:
+    site.state.flag.touch()
+    assert_maintenance(site.ask(headers=cookie(secret)))
+    assert site.ask(path=LINK + secret).status == 404
+
+
+def test_nobody_else_lists_the_secrets(passed_site: Site, secret: str) -> None:
+    directory = passed_site.state.flag.resolve() / "pass"
+    assert directory.stat().st_mode & 0o7777 == 0o711
+    assert secret not in (passed_site.state.flag / "window.json").read_text()
+    assert secret not in str(passed_site.state.journal(10))
+
+
+def test_the_secret_is_in_no_log(make_site: MakeSite, form: str, secret: str) -> None:
+    """Neither the one that is right, nor one of an earlier window, nor one that is mistyped."""
+    log = "access_log logs combined;"
+    site = make_site(form, server_lines=log, http_lines="limit_req_zone all zone=all:1m rate=1000r/s;")
+    earlier, wrong = new_secret(), new_secret()
+    site.open_window(secret=earlier)
+    site.open_window(secret=secret)
+    for shown in (secret, earlier, wrong):
+        for path in (LINK + shown, f"/{LINK}{shown}", f"{LINK}{shown}?a=b", f"/x/..{LINK}{shown}"):
+            site.ask(path=path)
+        site.ask(headers=cookie(shown))
+        site.ask(headers={HEADER: shown})
+    site.ask(path="/seen")
+    access = (site.root / "logs").read_text()
+    assert "GET /seen" in access
+    for shown in (secret, earlier, wrong):
+        assert shown not in access
+        assert shown not in site.error_log.read_text()
+
+
+@pytest.mark.parametrize(
+    ("networks", "passes"),
+    [
+        (["127.0.0.1"], True),
+        (["127.0.0.0/8", "2001:db8::/32"], True),
+        (["::1", "10.0.0.0/8"], False),
+        ([], False),
+    ],
+)
+def test_networks(make_site: MakeSite, form: str, networks: list[str], passes: bool) -> None:
+    site = make_site(form, maintenance_page_bypass_networks=networks)
+    site.open_window()
+    for headers in ({}, {"X-Forwarded-For": "127.0.0.1"}, {"X-Real-IP": "127.0.0.1"}, {"Forwarded": "for=127.0.0.1"}):
+        (assert_app if passes else assert_maintenance)(site.ask(headers=headers))
+    assert_maintenance(site.ask(headers={"X-Intermission-Visitor": "1"}))
+
+
+def test_forwarded_addresses_count_from_trusted_proxies_only(make_site: MakeSite, form: str) -> None:
+    site = make_site(
+        form,
+        maintenance_page_bypass_networks=["198.51.100.7", "2001:db8:7::/48"],
+        maintenance_page_trusted_proxies=["127.0.0.1", "192.0.2.0/24"],
+    )
+    site.open_window()
+    for passes in ("198.51.100.7", "198.51.100.7, 192.0.2.9", "203.0.113.5, 198.51.100.7", "2001:db8:7::1"):
+        assert_app(site.ask(headers={"X-Forwarded-For": passes}))
+    for stays in (
+        "198.51.100.7, 203.0.113.5",
+        "203.0.113.5",
+        "",
+        "198.51.100.77",
+        "x",
+        "2001:db8:8::1",
+        "198.51.100.7, x",
+    ):
+        assert_maintenance(site.ask(headers={"X-Forwarded-For": stays}))
+
+
+def test_a_forged_address_does_not_pass_where_no_proxy_is_trusted(make_site: MakeSite, form: str) -> None:
+    site = make_site(form, maintenance_page_bypass_networks=["198.51.100.7"])
+    site.open_window()
+    for name in ("X-Forwarded-For", "X-Real-IP", "Forwarded", "True-Client-IP", "CF-Connecting-IP"):
+        assert_maintenance(site.ask(headers={name: "198.51.100.7"}))
+
+
+PATHS = ["= /exact", "/admin/", "/health", "~ ^/[a-z]+/public$", "~* \\.(ico|png)$"]
+
+
+@pytest.mark.parametrize(
+    ("path", "seen"),
+    [
+        ("/exact", "/exact"),
+        ("/exact/", None),
+        ("/exact?a=b%2Fc", "/exact?a=b%2Fc"),
+        ("/admin/", "/admin/"),
+        ("/admin/users/1", "/admin/users/1"),
+        ("/admin", None),
+        ("//admin/", "/admin/"),
+        ("/%61dmin/", "/admin/"),
+        ("/admin//x", "/admin/x"),
+        ("/admin/../x", None),
+        ("/admin/%2e%2e/x", None),
+        ("/admin/..%2fx", None),
+        ("/admin%2f../x", None),
+        ("/x/../admin/", "/admin/"),
+        ("/x/%2e%2e/admin/", "/admin/"),
+        ("/x%2f..%2fadmin/", "/admin/"),
+        ("/admin/%2e%2e%2e/x", "/admin/.../x"),
+        ("/Admin/", None),
+        ("/admin%00/", 400),
+        ("/admin%3f/", None),
+        ("/admin/%3fa", "/admin/%3Fa"),
+        ("/admin;/x", None),
+        ("/x#/admin/", None),
+        ("/health", "/health"),
+        ("/health/", "/health/"),
+        ("/healthy-data-export", None),
+        ("/health?x", "/health?x"),
+        ("/some/public", "/some/public"),
+        ("/some/public/", None),
+        ("/x/some/public", None),
+        ("/some/public%0a", None),
+        ("/favicon.ICO", "/favicon.ICO"),
+        ("/favicon.ico/orders", None),
+    ],
+)
+def test_paths(path_site: Site, path: str, seen: str | int | None) -> None:
+    """``seen`` is what the app is asked for; None where the visitor gets the page."""
+    answer = path_site.ask("POST", path)
+    if seen is None:
+        assert_maintenance(answer)
+    elif isinstance(seen, int):
+        assert answer.status == seen
+    else:
+        assert_app(answer, asked=f"POST {seen}")
+
+
+@pytest.fixture(scope="module")
+def path_sites() -> dict[str, Site]:
+    return {}
+
+
+@pytest.fixture
+def path_site(request: pytest.FixtureRequest, form: str, path_sites: dict[str, Site]) -> Site:
+    """One closed site for all paths."""
+    from nginx.conftest import running_site
+
+    if form not in path_sites:
+        site = running_site(form, maintenance_page_bypass_paths=PATHS)
+        path_sites[form] = site.__enter__()
+        request.session.addfinalizer(lambda: site.__exit__(None, None, None))
+        path_sites[form].open_window()
+    return path_sites[form]
+
+
+def test_no_slash_is_merged_where_the_server_does_not(make_site: MakeSite, form: str) -> None:
+    site = make_site(form, server_lines="merge_slashes off;", maintenance_page_bypass_paths=["/admin/"])
+    site.open_window()
+    assert_maintenance(site.ask(path="//admin/"))
+    assert_app(site.ask(path="/admin/"), asked="GET /admin/")
+
+
+def test_the_secrets_are_random_and_need_no_escaping() -> None:
+    made = {new_secret() for _ in range(100)}
+    assert len(made) == 100
+    assert all(re.fullmatch(r"[A-Za-z0-9_-]{43}", secret) for secret in made)
+
+
+def test_a_page_of_another_owner_is_not_sent(site: Site) -> None:
+    """A member of the group may put a link where a page is, but not to what Nginx may read and others may not."""
+    import os
+
+    if os.geteuid() != 0:
+        pytest.skip("needs files of two owners")
+    window = site.open_window()
+    page = site.state.windows / window.id / "503.en.html"
+    page.unlink()
+    (site.root / "secret").write_text("a secret")
+    page.symlink_to(site.root / "secret")
+    os.lchown(page, 65534, 65534)
+    answer = site.ask()
+    assert (answer.status, b"a secret" in answer.body) == (503, False)
+    assert_maintenance(answer)
