@@ -101,7 +101,7 @@ class Site:
         address = urlsplit(self.urls[node])
         connection = http.client.HTTPConnection(address.netloc, timeout=30)
         try:
-            connection.request(method, path, body=body, headers={"Host": self.host})
+            connection.request(method, path, body=body, headers={"Host": self.host, "Accept": "text/html"})
             response = connection.getresponse()
             headers = {name.lower(): value for name, value in response.getheaders()}
             return Answer(response.status, headers, response.read().decode())

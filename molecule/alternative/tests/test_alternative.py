@@ -21,7 +21,7 @@ FLAG = "/srv/state/tearoom/on"
 @pytest.fixture(scope="module")
 def visitor() -> Iterator[httpx.Client]:
     """Somebody who trusts the site's certificate and speaks HTTP/2."""
-    trust = ssl.create_default_context(cafile=str(CHECKOUT / ".lab/tea.crt"))
+    trust = ssl.create_default_context(cafile=str(CHECKOUT / ".lab/tearoom.crt"))
     with httpx.Client(verify=trust, http2=True, headers=HOST) as client:
         yield client
 
