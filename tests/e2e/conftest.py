@@ -39,6 +39,7 @@ def shop(demo: tuple[Shop, subprocess.CompletedProcess[str]]) -> Shop:
     """The site, once the demo has succeeded."""
     site, run = demo
     assert run.returncode == 0, run.stdout + run.stderr
+    site.at("v2")
     return site
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from typing import Any
 from driving import BIN, CHECKOUT, Answer, Run, Site, wait_until
 
 NODES = ("web1", "web2")
+DEPLOYED = ("shop.sqlite3*", "*/state", "*/shop/releases", "*/shop/shared", "*/shop/current", "*/shop/live.json")
 ORDER_LINES = 50_000  # a quarter of what `make demo` has: enough for a migration of a second or two
 
 __all__ = ["BIN", "CHECKOUT", "NODES", "ORDER_LINES", "Answer", "Run", "Shop", "free_ports", "wait_until"]
@@ -32,6 +34,25 @@ class Shop(Site):
         }
         urls = {node: f"http://127.0.0.1:{port}" for node, port in self.ports.items()}
         super().__init__(urls, "shop.example", environment)
+
+    def at(self, version: str) -> None:
+        """Bring the site to a version, open and with data of that version: by a deploy once, and then from a copy of its files."""
+        saved = self.root / "saved" / version
+        if saved.exists():
+            for node in NODES:
+                self.gunicorn(node, "stop")
+            copy_deployed(saved, self.root)
+            for node in NODES:
+                assert self.gunicorn(node, "start") == 0
+        elif self.versions() != {version.removeprefix("v")}:
+            if version == "v1":
+                self.at("v2")
+                self.manage("migrate", "orders", "0001")
+            run = self.deploy(version)
+            assert run.status == 0, run.output
+        if not saved.exists():
+            copy_deployed(self.root, saved)
+        assert self.versions() == {version.removeprefix("v")}
 
     def state(self, node: str) -> Path:
         return self.root / node / "state" / "shop"
@@ -63,6 +84,20 @@ class Shop(Site):
             for path in names
             if path.suffix != ".log" and path.name != "journal.jsonl" and not path.is_dir()
         }
+
+
+def copy_deployed(source: Path, target: Path) -> None:
+    """Copy all that a deploy changes from one root to another, in place of what is there; virtualenvs are never changed."""
+    for pattern in DEPLOYED:
+        for former in target.glob(pattern):
+            former.unlink() if former.is_symlink() or former.is_file() else shutil.rmtree(former)
+        for path in source.glob(pattern):
+            copy = target / path.relative_to(source)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            if path.is_dir() and not path.is_symlink():
+                shutil.copytree(path, copy, symlinks=True)
+            else:
+                shutil.copy2(path, copy, follow_symlinks=False)
 
 
 def free_ports(number: int) -> int:

@@ -33,7 +33,7 @@ def all_commands() -> list[str]:
 
 @pytest.fixture(autouse=True, scope="module")
 def version_2(shop: Shop) -> None:
-    assert shop.deploy("v2").status == 0
+    shop.at("v2")
 
 
 def on_the_demo(shop: Shop, command: str) -> str:

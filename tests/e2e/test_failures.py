@@ -23,12 +23,7 @@ WEB2_BY_SSH_TO_A_CLOSED_PORT = {
 @pytest.fixture(autouse=True)
 def version_1(shop: Shop) -> None:
     """Start each test with version 1 on both nodes, open."""
-    if shop.versions() != {"1"}:
-        if shop.versions() != {None}:
-            shop.manage("migrate", "orders", "0001")
-        run = shop.deploy("v1")
-        assert run.status == 0, run.output
-    assert shop.versions() == {"1"}
+    shop.at("v1")
 
 
 def only_app_and_maintenance(shop: Shop, record: Path) -> dict[str, int]:
