@@ -156,7 +156,8 @@ def _known_site(name: str, root: str) -> StateDirectory:
 
 def _check_allowed(directory: StateDirectory, deed: str) -> None:
     """Raise RefusedError where this account may not write what opening and closing write."""
-    written = [path for path in (directory.path, directory.windows, directory.journal_file) if path.exists()]
+    places = (directory.path, directory.windows, directory.journal_file, directory.lock_file)
+    written = [path for path in places if path.exists()]
     closed = [path for path in written if not os.access(path, os.W_OK)]
     if not closed:
         return
