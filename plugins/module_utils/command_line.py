@@ -24,6 +24,7 @@ from ansible_collections.intermission.django.plugins.module_utils.state import (
     known_sites,
     window_request,
 )
+from ansible_collections.intermission.django.plugins.module_utils.terminal import printable
 from ansible_collections.intermission.django.plugins.module_utils.times import parse_instant
 
 VERSION = "0.1.0"
@@ -67,7 +68,7 @@ def main(arguments: list[str], root: str) -> int:
 
 
 def _complain(message: str, status: int) -> int:
-    print(f"intermission: {_printable(message)}", file=sys.stderr)
+    print(f"intermission: {printable(message)}", file=sys.stderr)
     return status
 
 
@@ -267,7 +268,7 @@ def _show(directory: StateDirectory) -> None:
     }
     if about["on"] and about["opened_with"] == "window" and not about["until"]:
         rows["until"] = "not known"
-    lines += [f"  {title:<8}{_printable(str(text))}" for title, text in rows.items() if text]
+    lines += [f"  {title:<8}{printable(str(text))}" for title, text in rows.items() if text]
     print("\n".join(lines))
 
 
@@ -292,8 +293,3 @@ def _distance(instant: str) -> str:
             left %= length
     text = " ".join(parts[:2])
     return "now" if not text else f"in {text}" if seconds > 0 else f"{text} ago"
-
-
-def _printable(text: str) -> str:
-    """Keep what others have written from steering the terminal."""
-    return "".join(character if character.isprintable() else "?" for character in text)

@@ -132,6 +132,7 @@ from ansible_collections.intermission.django.plugins.module_utils.state import (
     Window,
     known_sites,
 )
+from ansible_collections.intermission.django.plugins.module_utils.terminal import printable
 
 SHOWN_ENTRIES = 5
 TMPFILES_MODE = 0o644
@@ -250,9 +251,9 @@ def main() -> None:
             said["others"] = [name for name in known_sites(params["state_root"]) if name != params["site"]]
         module.exit_json(changed=changed, **said)
     except DeployWindowError as error:
-        module.fail_json(msg=f"{error} -e maintenance_window_force=true")
+        module.fail_json(msg=printable(f"{error} -e maintenance_window_force=true"))
     except (StateError, OSError) as error:
-        module.fail_json(msg=str(error))
+        module.fail_json(msg=printable(str(error)))
 
 
 if __name__ == "__main__":

@@ -382,6 +382,11 @@ def test_absent_is_refused_while_the_site_is_closed(window: RunModule, site: Sta
     assert site.status()["on"]
 
 
+def test_a_planted_flag_does_not_steer_the_terminal(window: RunModule, site: StateDirectory) -> None:
+    site.flag.symlink_to("windows/deploy-\x1b[2J")
+    assert "(deploy-?[2J)" in window(state="closed")["msg"]
+
+
 def test_absent_leaves_the_other_sites_and_what_is_not_of_a_site(window: RunModule, site: StateDirectory) -> None:
     root = site.path.parent
     (root / "tearoom").mkdir()
