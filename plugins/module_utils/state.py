@@ -166,6 +166,7 @@ class StateDirectory:
         self.pages = self.path / "pages"
         self.journal_file = self.path / "journal.jsonl"
         self.lock_file = self.path / "lock"
+        self.deploy_file = self.path / "deploy.json"
 
     def missing(self) -> list[Path]:
         """List the directories that are not there yet."""
@@ -213,10 +214,15 @@ class StateDirectory:
         return "\n".join(lines) + "\n"
 
     def removable(self) -> bool:
-        """Tell whether there is something to remove. Raises StateError where the site is closed."""
+        """Tell whether there is something to remove. Raises StateError where the site is closed or a deploy is at it."""
         if self.flag.exists():
             raise StateError(
                 f"{self.site} is closed, and would be open without its flag: open it first, for instance with maintenance_off.yml"
+            )
+        if os.path.lexists(self.deploy_file):
+            raise StateError(
+                f"a deploy of {self.site} is under way or has died, and its lock is {self.deploy_file}: wait for it to end, and see "
+                "with maintenance_status.yml who has begun it. Where it has died, deploy again, or remove that file"
             )
         root = self.path.parent
         return os.path.lexists(self.path) or (root.is_dir() and not any(root.iterdir()))

@@ -32,7 +32,7 @@ options:
   state:
     description:
       - Whether a window is to be open, closed, or only told about; V(present) makes the state directory.
-      - V(absent) removes it, and O(state_root) where nothing else is in it, and fails while the site is closed.
+      - V(absent) removes it, and O(state_root) where nothing else is in it, and fails while the site is closed or a deploy is under way.
     type: str
     choices: [open, closed, present, absent, told]
     default: told
