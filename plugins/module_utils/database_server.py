@@ -91,15 +91,27 @@ def quoted(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
 
 
+def _run(command: Sequence[str], text: str = "") -> subprocess.CompletedProcess[str]:
+    """Run a program of the host, in English and with nothing of this process's environment."""
+    return subprocess.run(
+        command,
+        input=text,
+        env={"PATH": os.environ.get("PATH", ""), "HOME": os.environ.get("HOME", "/"), "LC_ALL": "C.UTF-8"},
+        cwd="/",
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+
+
 class Server:
     """What the servers have in common: a client program, a unit, and the order of what is done."""
 
     label = ""
-    unit = ""
-    client: tuple[str, ...] = ()
     state_query = ""
 
-    def __init__(self, name: str, user: str, password: str, clients: Sequence[str], port: int | None = None) -> None:
+    def __init__(self, name: str, user: str, password: str, clients: Sequence[str], port: int = 5432) -> None:
         """Take what the site needs. Raises ServerError where a name is none, or a client has no address."""
         for given in (name, user):
             if NAME.fullmatch(given) is None or given in RESERVED or given.startswith("pg_"):
@@ -113,22 +125,17 @@ class Server:
         """Tell whether the server's programs are there."""
         raise NotImplementedError
 
+    def unit(self) -> str:
+        """Name the systemd unit that runs this server, and nothing else. Raises ServerError."""
+        raise NotImplementedError
+
     def command(self) -> list[str]:
         """Give the client program, which reads SQL from its standard input."""
         raise NotImplementedError
 
     def run(self, sql: str) -> str:
         """Run SQL as the administrator. Raises ServerError with the server's message."""
-        ran = subprocess.run(
-            self.command(),
-            input=sql,
-            env={"PATH": os.environ.get("PATH", ""), "HOME": os.environ.get("HOME", "/"), "LC_ALL": "C.UTF-8"},
-            cwd="/",
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-        )
+        ran = _run(self.command(), sql)
         if ran.returncode != 0:
             raise ServerError(f"{self.label} says: {ran.stderr.strip()[-2000:]}")
         return ran.stdout
@@ -156,22 +163,30 @@ class Server:
         return []
 
     def ask_or_start(self, check: bool) -> dict[str, Any] | None:
-        """Ask for the state, after starting a server that does not answer; None in check mode where there is none."""
+        """Ask for the state, after starting a server that is stopped; None in check mode where there is none to ask.
+
+        One that runs and refuses is never restarted: that would cut off every database that it has.
+        """
         try:
             return self.state()
         except (ServerError, OSError):
+            if check and not self.installed():
+                return None
+            unit = self.unit()
+            if _run(["systemctl", "is-active", "--quiet", unit]).returncode == 0:
+                raise
             if check:
                 return None
-            self.restart()
-            return self.until(lambda state: True)
+            self.systemctl("start", unit)
+            return self.until(lambda state: True, "started")
 
-    def restart(self) -> None:
-        """Restart the server's unit. Raises ServerError."""
-        ran = subprocess.run(["systemctl", "restart", self.unit], capture_output=True, text=True, check=False)
+    def systemctl(self, verb: str, unit: str) -> None:
+        """Start or restart the server's unit. Raises ServerError."""
+        ran = _run(["systemctl", verb, unit])
         if ran.returncode != 0:
             raise ServerError(f"{self.label} does not start: {ran.stderr.strip()}")
 
-    def until(self, condition: Any) -> dict[str, Any]:
+    def until(self, condition: Any, done: str) -> dict[str, Any]:
         """Wait until the server answers and its state is as wanted. Raises ServerError."""
         deadline = time.monotonic() + START_SECONDS
         while True:
@@ -183,7 +198,7 @@ class Server:
             except ServerError as error:
                 fault = str(error)
             if time.monotonic() >= deadline:
-                raise ServerError(f"{self.label} was restarted, but after {START_SECONDS:g} s {fault}")
+                raise ServerError(f"{self.label} was {done}, but after {START_SECONDS:g} s {fault}")
             time.sleep(POLL_SECONDS)
 
     def ensure(self, check: bool) -> tuple[list[str], list[dict[str, str]]]:
@@ -205,8 +220,8 @@ class Server:
             done.append("listen to other hosts, and restart for it")
             if not check:
                 write_file(path, content.encode())
-                self.restart()
-                self.until(lambda now: not self.is_deaf(now))
+                self.systemctl("restart", self.unit())
+                self.until(lambda now: not self.is_deaf(now), "restarted")
         return done, files
 
 
@@ -214,7 +229,6 @@ class PostgreSQL(Server):
     """Debian's PostgreSQL."""
 
     label = "PostgreSQL"
-    unit = "postgresql"
     state_query = """
 SELECT json_build_object(
   'verifier', (SELECT coalesce(rolpassword, '') FROM pg_authid WHERE rolname = '{user}' AND rolcanlogin),
@@ -231,10 +245,21 @@ SELECT json_build_object(
         """Look for what Debian starts a cluster with."""
         return shutil.which("psql") is not None and Path("/usr/bin/pg_ctlcluster").exists()
 
+    def unit(self) -> str:
+        """Name the cluster's own unit: postgresql.service stands for all clusters, and is active without any."""
+        clusters = [line.split() for line in _run(["pg_lsclusters", "--no-header"]).stdout.splitlines()]
+        for version, name, port, *_ in clusters:
+            if port == str(self.port):
+                return f"postgresql@{version}-{name}"
+        others = ", ".join(port for _, _, port, *_ in clusters) or "none"
+        raise ServerError(
+            f"no cluster of PostgreSQL on this host has port {self.port}. Set django_database_port to one that there is: {others}"
+        )
+
     def command(self) -> list[str]:
         """Run psql as the user postgres, over the unix socket."""
         psql = ["psql", "--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--dbname=postgres"]
-        options = ["--set=ON_ERROR_STOP=1", "--set=VERBOSITY=terse", f"--port={self.port or 5432}"]
+        options = ["--set=ON_ERROR_STOP=1", "--set=VERBOSITY=terse", f"--port={self.port}"]
         return ["runuser", "-u", "postgres", "--", *psql, *options]
 
     def statements(self, state: dict[str, Any]) -> list[tuple[str, str]]:
@@ -290,7 +315,6 @@ class MariaDB(Server):
     """Debian's MariaDB: an account for each client, all with the same password and rights."""
 
     label = "MariaDB"
-    unit = "mariadb"
     state_query = """
 SELECT JSON_OBJECT(
   'accounts', (SELECT JSON_OBJECTAGG(host, authentication_string) FROM mysql.user WHERE user = '{user}'),
@@ -303,6 +327,10 @@ SELECT JSON_OBJECT(
     def installed(self) -> bool:
         """Look for the server's program."""
         return shutil.which("mariadb") is not None and shutil.which("mariadbd", path="/usr/sbin:/usr/bin") is not None
+
+    def unit(self) -> str:
+        """Name Debian's only one."""
+        return "mariadb"
 
     def command(self) -> list[str]:
         """Run the client as root, whom the unix socket knows."""

@@ -7,6 +7,7 @@ import json
 import os
 import socket
 import stat
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -107,17 +108,24 @@ def test_the_block(before: str, after: str) -> None:
     assert with_block(before.format(block=block), "shop", ["one", "two"]) == after.format(block=block)
 
 
+CLUSTERS = """\
+13  old  5433 down   postgres /var/lib/postgresql/13/old  /var/log/postgresql/postgresql-13-old.log
+15  main 5432 online postgres /var/lib/postgresql/15/main /var/log/postgresql/postgresql-15-main.log
+"""
+
+
 class Play:
-    """A server that has a state, and notes the SQL and the restarts that it gets."""
+    """A server that has a state, and notes the SQL and systemctl's verbs that it gets."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, server: Server, state: dict[str, Any]) -> None:
         self.server, self.state = server, state
         self.said: list[str] = []
-        self.restarts = 0
-        self.answers = self.restart_helps = True
+        self.verbs: list[str] = []
+        self.answers = self.active = self.restart_helps = True
         self.hba_fault = ""
         monkeypatch.setattr(server, "run", self.run)
-        monkeypatch.setattr(server, "restart", self.restart)
+        monkeypatch.setattr(server, "installed", lambda: True)
+        monkeypatch.setattr(database_server, "_run", self.run_program)
 
     def run(self, sql: str) -> str:
         if not self.answers:
@@ -129,11 +137,21 @@ class Play:
         self.said.append(sql)
         return ""
 
-    def restart(self) -> None:
-        self.restarts += 1
+    def run_program(self, command: list[str], text: str = "") -> subprocess.CompletedProcess[str]:
+        if command == ["pg_lsclusters", "--no-header"]:
+            return subprocess.CompletedProcess(command, 0, stdout=CLUSTERS)
+        program, verb, *_ = command
+        assert (program, command[-1]) == (
+            "systemctl",
+            {"PostgreSQL": "postgresql@15-main"}.get(self.server.label, "mariadb"),
+        )
+        if verb == "is-active":
+            return subprocess.CompletedProcess(command, 0 if self.active else 3)
+        self.verbs.append(verb)
         self.answers = True
         if self.restart_helps:
             self.state["listen"] = "*"
+        return subprocess.CompletedProcess(command, 0)
 
     def ensure(self, check: bool = False) -> list[str]:
         return self.server.ensure(check)[0]
@@ -167,9 +185,9 @@ def test_postgresql_from_nothing(postgresql: Callable[..., Play], tmp_path: Path
     done = ["create the user shop", "create the database shop", "let the clients in"]
     done.append("listen to other hosts, and restart for it")
     assert play.ensure(check=True) == done
-    assert (play.said, play.restarts, hba.read_text(), list((tmp_path / "conf.d").iterdir())) == (
+    assert (play.said, play.verbs, hba.read_text(), list((tmp_path / "conf.d").iterdir())) == (
         [],
-        0,
+        [],
         "local all\n",
         [],
     )
@@ -179,7 +197,7 @@ def test_postgresql_from_nothing(postgresql: Callable[..., Play], tmp_path: Path
     assert create.endswith('CREATE DATABASE "shop" OWNER "shop" TEMPLATE template0 ENCODING \'UTF8\';\n')
     assert "secret" not in create
     assert reload == "SELECT pg_reload_conf()"
-    assert play.restarts == 1
+    assert play.verbs == ["restart"]
     assert (tmp_path / "conf.d" / "intermission.conf").read_text() == "listen_addresses = '*'\n"
     assert hba.read_text().splitlines()[1:4] == [
         "host shop shop 127.0.0.1/32 scram-sha-256",
@@ -192,7 +210,7 @@ def test_postgresql_from_nothing(postgresql: Callable[..., Play], tmp_path: Path
 def test_postgresql_has_all_already(postgresql: Callable[..., Play]) -> None:
     play = postgresql(["10.0.0.9"], listen="*")
     assert play.server.ensure(False) == ([], [])
-    assert (play.said, play.restarts) == ([], 0)
+    assert (play.said, play.verbs) == ([], [])
 
 
 @pytest.mark.parametrize(
@@ -209,7 +227,7 @@ def test_a_restart_only_for_other_hosts(
 ) -> None:
     play = postgresql(clients, listen=listen)
     play.ensure()
-    assert play.restarts == restarts
+    assert play.verbs == ["restart"] * restarts
 
 
 def test_another_password_is_changed_and_not_shown(postgresql: Callable[..., Play]) -> None:
@@ -253,13 +271,32 @@ def test_records_that_postgresql_refuses_are_taken_back(postgresql: Callable[...
     assert (hba.read_text(), play.said) == ("local all\n", [])
 
 
-def test_a_server_that_does_not_answer_is_started(postgresql: Callable[..., Play]) -> None:
+def test_a_server_that_is_stopped_is_started(postgresql: Callable[..., Play]) -> None:
     play = postgresql([])
-    play.answers = False
+    play.answers = play.active = False
     assert play.ensure(check=True) == ["start PostgreSQL, create the user shop and the database shop"]
-    assert play.restarts == 0
+    assert play.verbs == []
     assert play.ensure() == []
-    assert play.restarts == 1
+    assert play.verbs == ["start"]
+
+
+@pytest.mark.parametrize("check", [True, False])
+@pytest.mark.parametrize("kind", ["postgresql", "mariadb"])
+def test_a_server_that_runs_and_refuses_is_left_alone(request: pytest.FixtureRequest, kind: str, check: bool) -> None:
+    play: Play = request.getfixturevalue(kind)([])
+    play.answers = False
+    with pytest.raises(ServerError, match="nobody listens"):
+        play.ensure(check)
+    assert play.verbs == []
+
+
+def test_a_port_that_no_cluster_has_says_which_there_are(postgresql: Callable[..., Play]) -> None:
+    play = postgresql([])
+    play.answers = play.active = False
+    play.server.port = 5434
+    with pytest.raises(ServerError, match="has port 5434. Set django_database_port to one that there is: 5433, 5432"):
+        play.ensure()
+    assert play.verbs == []
 
 
 def test_a_server_that_stays_deaf_is_told(monkeypatch: pytest.MonkeyPatch, postgresql: Callable[..., Play]) -> None:
@@ -289,7 +326,7 @@ def mariadb(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Pl
 def test_mariadb_from_nothing(mariadb: Callable[..., Play], tmp_path: Path) -> None:
     play = mariadb(["10.0.0.9", "10.1.0.0/16"], name="my_shop", accounts=None, granted=None, charset=None)
     assert len(play.ensure(check=True)) == 12
-    assert (play.said, play.restarts, list(tmp_path.iterdir())) == ([], 0, [])
+    assert (play.said, play.verbs, list(tmp_path.iterdir())) == ([], [], [])
     play.ensure()
     lines = play.said[0].splitlines()
     assert lines[0] == "CREATE DATABASE `my_shop` CHARACTER SET utf8mb4;"
@@ -297,14 +334,14 @@ def test_mariadb_from_nothing(mariadb: Callable[..., Play], tmp_path: Path) -> N
         create = f"CREATE USER 'shop'@'{host}' IDENTIFIED VIA mysql_native_password USING '{NATIVE}';"
         assert lines.index(create) + 1 == lines.index(rf"GRANT ALL PRIVILEGES ON `my\_shop`.* TO 'shop'@'{host}';")
     assert len(lines) == 11
-    assert play.restarts == 1
+    assert play.verbs == ["restart"]
     assert (tmp_path / "90.cnf").read_text() == "bind-address = *\n"
 
 
 def test_mariadb_has_all_already(mariadb: Callable[..., Play]) -> None:
     play = mariadb([])
     assert play.server.ensure(False) == ([], [])
-    assert (play.said, play.restarts) == ([], 0)
+    assert (play.said, play.verbs) == ([], [])
 
 
 def test_mariadb_changes_the_password_of_each_account_and_drops_former_clients(mariadb: Callable[..., Play]) -> None:
