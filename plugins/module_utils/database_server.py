@@ -26,7 +26,7 @@ from ansible_collections.intermission.django.plugins.module_utils.files import w
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 RESERVED = {"postgres", "template0", "template1", "root", "mysql", "sys", "information_schema", "performance_schema"}
-LOCAL = {"", "localhost", "127.0.0.1", "::1"}
+LOCAL = {"localhost", "127.0.0.1", "::1"}
 SCRAM = re.compile(r"SCRAM-SHA-256\$(\d+):([^$]+)\$[^:]+:.+")
 SCRAM_ITERATIONS = 4096
 START_SECONDS = 60.0
@@ -80,10 +80,11 @@ def networks(clients: Iterable[str]) -> list[Any]:
 
 
 def with_block(text: str, name: str, lines: Sequence[str]) -> str:
-    """Put the lines of a site at the start of a file, between marks; those that are between them already are replaced."""
+    """Put the lines of a site between marks: where its block is, so that several sites leave it there, else at the start."""
     begin, end = f"# BEGIN intermission {name}\n", f"# END intermission {name}\n"
-    rest = re.sub(f"(?ms)^{re.escape(begin)}.*?^{re.escape(end)}", "", text)
-    return begin + "".join(f"{line}\n" for line in lines) + end + rest
+    block = begin + "".join(f"{line}\n" for line in lines) + end
+    before, *rest = re.split(f"(?ms)^{re.escape(begin)}.*?^{re.escape(end)}", text)
+    return before + block + "".join(rest) if rest else block + text
 
 
 def quoted(value: str) -> str:
@@ -150,13 +151,13 @@ class Server:
         raise NotImplementedError
 
     def listen_file(self, state: dict[str, Any]) -> tuple[Path, str]:
-        """Give the file that makes the server listen to other hosts, and its content."""
+        """Give the file that makes the server listen to who has to reach it, and its content."""
         raise NotImplementedError
 
     def is_deaf(self, state: dict[str, Any]) -> bool:
-        """Tell whether other hosts have to reach the server and it listens to this one only."""
-        listens = {address.strip() for address in (state["listen"] or "*").split(",")}
-        return bool(self.clients) and listens <= LOCAL
+        """Tell whether the server listens to nobody, or to this host only and others have to reach it."""
+        listens = {address.strip() for address in state["listen"].split(",")} - {""}
+        return not listens or (bool(self.clients) and listens <= LOCAL)
 
     def allow(self, state: dict[str, Any], check: bool) -> list[tuple[str, str]]:
         """Let the clients in where that needs a file; gives what changed as pairs of the file before and after."""
@@ -217,7 +218,11 @@ class Server:
             path, content = self.listen_file(state)
             before = path.read_text(encoding="utf-8") if path.exists() else ""
             files.append({"before": before, "after": content, "before_header": str(path), "after_header": str(path)})
-            done.append("listen to other hosts, and restart for it")
+            done.append(
+                "listen to other hosts, and restart for it"
+                if self.clients
+                else "listen to this host, and restart for it"
+            )
             if not check:
                 write_file(path, content.encode())
                 self.systemctl("restart", self.unit())
@@ -284,11 +289,12 @@ SELECT json_build_object(
 
     def listen_file(self, state: dict[str, Any]) -> tuple[Path, str]:
         """Write into conf.d, which Debian's postgresql.conf includes; pg_hba.conf says who gets in."""
-        return Path(state["config"]).with_name("conf.d") / "intermission.conf", "listen_addresses = '*'\n"
+        addresses = "*" if self.clients else "localhost"
+        return Path(state["config"]).with_name("conf.d") / "intermission.conf", f"listen_addresses = '{addresses}'\n"
 
     def hba_lines(self) -> list[str]:
-        """Give the records of pg_hba.conf: this host, and over TLS the clients."""
-        who = f"{self.name} {self.user}"
+        """Give the records of pg_hba.conf: this host, and over TLS the clients. Quoted, a name such as ``all`` is but a name."""
+        who = f'"{self.name}" "{self.user}"'
         local = [f"host {who} {address} scram-sha-256" for address in ("127.0.0.1/32", "::1/128")]
         return local + [f"hostssl {who} {network} scram-sha-256" for network in self.clients]
 
@@ -321,7 +327,7 @@ SELECT JSON_OBJECT(
   'granted', (SELECT JSON_ARRAYAGG(host) FROM mysql.db WHERE user = '{user}' AND REPLACE(db, '\\\\', '') = '{name}'
               AND 'Y' = ALL (SELECT Select_priv UNION SELECT Create_priv UNION SELECT Alter_priv UNION SELECT Drop_priv)),
   'charset', (SELECT default_character_set_name FROM information_schema.schemata WHERE schema_name = '{name}'),
-  'listen', @@bind_address);
+  'listen', coalesce(nullif(@@bind_address, ''), '*'));
 """
 
     def installed(self) -> bool:

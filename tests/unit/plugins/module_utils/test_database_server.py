@@ -98,8 +98,9 @@ OTHER = "# BEGIN intermission tea\nhost tea\n# END intermission tea\n"
         ("", "{block}"),
         ("local all\n", "{block}local all\n"),
         ("{block}local all\n", "{block}local all\n"),
-        ("local all\n# BEGIN intermission shop\nold\n# END intermission shop\nmore\n", "{block}local all\nmore\n"),
-        (OTHER + "{block}", "{block}" + OTHER),
+        ("local all\n# BEGIN intermission shop\nold\n# END intermission shop\nmore\n", "local all\n{block}more\n"),
+        (OTHER + "{block}", OTHER + "{block}"),
+        (OTHER + "{block}local all\n{block}more\n", OTHER + "{block}local all\nmore\n"),
         ("# BEGIN intermission shop\nno end\n", "{block}# BEGIN intermission shop\nno end\n"),
     ],
 )
@@ -112,6 +113,13 @@ CLUSTERS = """\
 13  old  5433 down   postgres /var/lib/postgresql/13/old  /var/log/postgresql/postgresql-13-old.log
 15  main 5432 online postgres /var/lib/postgresql/15/main /var/log/postgresql/postgresql-15-main.log
 """
+
+
+def test_two_sites_on_a_server_leave_each_others_records_where_they_are() -> None:
+    text = "local all\n"
+    for name in ("tea", "shop"):
+        text = with_block(text, name, [name])
+    assert with_block(text, "tea", ["tea"]) == with_block(text, "shop", ["shop"]) == text
 
 
 class Play:
@@ -200,9 +208,9 @@ def test_postgresql_from_nothing(postgresql: Callable[..., Play], tmp_path: Path
     assert play.verbs == ["restart"]
     assert (tmp_path / "conf.d" / "intermission.conf").read_text() == "listen_addresses = '*'\n"
     assert hba.read_text().splitlines()[1:4] == [
-        "host shop shop 127.0.0.1/32 scram-sha-256",
-        "host shop shop ::1/128 scram-sha-256",
-        "hostssl shop shop 10.0.0.9/32 scram-sha-256",
+        'host "shop" "shop" 127.0.0.1/32 scram-sha-256',
+        'host "shop" "shop" ::1/128 scram-sha-256',
+        'hostssl "shop" "shop" 10.0.0.9/32 scram-sha-256',
     ]
     assert (stat.S_IMODE(hba.stat().st_mode), hba.stat().st_uid) == (0o640, owner)
 
@@ -220,6 +228,8 @@ def test_postgresql_has_all_already(postgresql: Callable[..., Play]) -> None:
         (["10.0.0.9"], "localhost", 1),
         (["10.0.0.9"], "127.0.0.1, ::1", 1),
         (["10.0.0.9"], "localhost,10.0.0.5", 0),
+        (["10.0.0.9"], "", 1),
+        ([], "", 1),
     ],
 )
 def test_a_restart_only_for_other_hosts(
@@ -228,6 +238,17 @@ def test_a_restart_only_for_other_hosts(
     play = postgresql(clients, listen=listen)
     play.ensure()
     assert play.verbs == ["restart"] * restarts
+
+
+def test_a_server_that_listens_to_nobody_listens_to_its_host(postgresql: Callable[..., Play], tmp_path: Path) -> None:
+    assert postgresql([], listen="").ensure() == ["listen to this host, and restart for it"]
+    assert (tmp_path / "conf.d" / "intermission.conf").read_text() == "listen_addresses = 'localhost'\n"
+
+
+@pytest.mark.parametrize("name", ["all", "replication", "sameuser", "samerole"])
+def test_a_name_that_is_a_keyword_of_pg_hba_is_quoted(name: str) -> None:
+    lines = PostgreSQL(name, name, "secret", ["10.0.0.9"]).hba_lines()
+    assert {line.split()[1:3] == [f'"{name}"', f'"{name}"'] for line in lines} == {True}
 
 
 def test_another_password_is_changed_and_not_shown(postgresql: Callable[..., Play]) -> None:
