@@ -54,6 +54,11 @@ def scram_fits(verifier: str, password: str) -> bool:
     )
 
 
+def md5_hash(user: str, password: str) -> str:
+    """Hash a password as PostgreSQL stores it where password_encryption is md5."""
+    return "md5" + hashlib.md5((password + user).encode(), usedforsecurity=False).hexdigest()
+
+
 def native_hash(password: str) -> str:
     """Hash a password as MariaDB's mysql_native_password stores it."""
     once = hashlib.sha1(password.encode(), usedforsecurity=False).digest()
@@ -112,14 +117,26 @@ class Server:
     label = ""
     state_query = ""
 
-    def __init__(self, name: str, user: str, password: str, clients: Sequence[str], port: int = 5432) -> None:
-        """Take what the site needs. Raises ServerError where a name is none, or a client has no address."""
+    def __init__(
+        self,
+        name: str,
+        user: str,
+        password: str,
+        clients: Sequence[str],
+        port: int = 5432,
+        change_password: bool = False,
+    ) -> None:
+        """Take what the site needs. Raises ServerError where a name is none, or a client has no address.
+
+        With ``change_password``, a user who is there and has another password gets this one.
+        """
         for given in (name, user):
             if NAME.fullmatch(given) is None or given in RESERVED or given.startswith("pg_"):
                 raise ServerError(
                     f"'{given}' cannot name a site's database or its user: a letter, then letters, digits and '_'"
                 )
         self.name, self.user, self.password, self.port = name, user, password, port
+        self.change_password = change_password
         self.clients = networks(clients)
 
     def installed(self) -> bool:
@@ -149,6 +166,16 @@ class Server:
     def statements(self, state: dict[str, Any]) -> list[tuple[str, str]]:
         """Give what is to be done as pairs: what to call it, and the SQL. Raises ServerError."""
         raise NotImplementedError
+
+    def check_password_may_change(self) -> None:
+        """Raise ServerError unless a user who is there may get another password: the live release logs in with the old one."""
+        if not self.change_password:
+            raise ServerError(
+                f"{self.label} has the user {self.user} already, and django_database_password does not let it log in. Set"
+                " django_database_password back to the one that is in use. Or change it deliberately, in a maintenance window:"
+                " -e django_database_change_password=true; the live release cannot log in from then on until the deploy has"
+                " activated the new one. Where the user is not this site's, set django_database_user to another name"
+            )
 
     def listen_file(self, state: dict[str, Any]) -> tuple[Path, str]:
         """Give the file that makes the server listen to who has to reach it, and its content."""
@@ -268,23 +295,26 @@ SELECT json_build_object(
         return ["runuser", "-u", "postgres", "--", *psql, *options]
 
     def statements(self, state: dict[str, Any]) -> list[tuple[str, str]]:
-        """Create what is missing; a database of somebody else's is left alone."""
-        found = []
-        if not scram_fits(state["verifier"] or "", self.password):
-            verb = "ALTER" if state["user"] else "CREATE"
-            verifier = quoted(scram_verifier(self.password, secrets.token_bytes(16)))
-            what = f"change the password of the user {self.user}" if state["user"] else f"create the user {self.user}"
-            found.append((what, f'{verb} ROLE "{self.user}" LOGIN PASSWORD {verifier}'))
-        if state["owner"] is None:
-            create = f'CREATE DATABASE "{self.name}" OWNER "{self.user}" TEMPLATE template0 ENCODING \'UTF8\''
-            found.append((f"create the database {self.name}", create))
-        elif state["owner"] != self.user:
+        """Create what is missing; a database of somebody else's is left alone, and so is a password in use."""
+        if state["owner"] not in (None, self.user):
             raise ServerError(
                 f"the database {self.name} is there, and belongs to {state['owner']}. Set django_database_user:"
                 f" {state['owner']}, or another django_database_name"
             )
-        elif state["encoding"] != "UTF8":
+        if state["encoding"] not in (None, "UTF8"):
             raise ServerError(f"the database {self.name} is there, and is encoded in {state['encoding']}, not in UTF8")
+        found, verifier = [], state["verifier"] or ""
+        secret = quoted(scram_verifier(self.password, secrets.token_bytes(16)))
+        if not state["user"]:
+            found.append((f"create the user {self.user}", f'CREATE ROLE "{self.user}" LOGIN PASSWORD {secret}'))
+        elif not scram_fits(verifier, self.password):
+            if verifier != md5_hash(self.user, self.password):
+                self.check_password_may_change()
+            what = f"change the password of the user {self.user}, or how it is hashed"
+            found.append((what, f'ALTER ROLE "{self.user}" LOGIN PASSWORD {secret}'))
+        if state["owner"] is None:
+            create = f'CREATE DATABASE "{self.name}" OWNER "{self.user}" TEMPLATE template0 ENCODING \'UTF8\''
+            found.append((f"create the database {self.name}", create))
         return found
 
     def listen_file(self, state: dict[str, Any]) -> tuple[Path, str]:
@@ -326,6 +356,9 @@ SELECT JSON_OBJECT(
   'accounts', (SELECT JSON_OBJECTAGG(host, authentication_string) FROM mysql.user WHERE user = '{user}'),
   'granted', (SELECT JSON_ARRAYAGG(host) FROM mysql.db WHERE user = '{user}' AND REPLACE(db, '\\\\', '') = '{name}'
               AND 'Y' = ALL (SELECT Select_priv UNION SELECT Create_priv UNION SELECT Alter_priv UNION SELECT Drop_priv)),
+  'known', (SELECT COUNT(*) FROM mysql.db WHERE user = '{user}' AND REPLACE(db, '\\\\', '') = '{name}'),
+  'others', (SELECT GROUP_CONCAT(DISTINCT user ORDER BY user SEPARATOR ', ') FROM mysql.db
+             WHERE user <> '{user}' AND REPLACE(db, '\\\\', '') = '{name}'),
   'charset', (SELECT default_character_set_name FROM information_schema.schemata WHERE schema_name = '{name}'),
   'listen', coalesce(nullif(@@bind_address, ''), '*'));
 """
@@ -356,18 +389,27 @@ SELECT JSON_OBJECT(
 
     def statements(self, state: dict[str, Any]) -> list[tuple[str, str]]:
         """Create what is missing, and drop the accounts of former clients."""
-        found = []
         accounts, granted, secret = state["accounts"] or {}, state["granted"] or [], native_hash(self.password)
+        if state["charset"] is not None and state["others"] and not state["known"]:
+            raise ServerError(
+                f"the database {self.name} is there, and {state['others']} may use it, but {self.user} may not. Set another"
+                f" django_database_name, or django_database_user to who uses it, or grant {self.user} its rights yourself"
+            )
+        if set(accounts.values()) - {secret}:
+            self.check_password_may_change()
+        found = []
         if state["charset"] is None:
             create = f"CREATE DATABASE `{self.name}` CHARACTER SET utf8mb4"
             found.append((f"create the database {self.name}", create))
+        identified = f"IDENTIFIED VIA mysql_native_password USING {quoted(secret)}"
+        for host, stored in sorted(accounts.items()):
+            if stored != secret:
+                account = f"{quoted(self.user)}@{quoted(host)}"
+                found.append((f"change the password of {account}", f"ALTER USER {account} {identified}"))
         for host in self.hosts():
             account = f"{quoted(self.user)}@{quoted(host)}"
-            identified = f"IDENTIFIED VIA mysql_native_password USING {quoted(secret)}"
             if host not in accounts:
                 found.append((f"create the user {account}", f"CREATE USER {account} {identified}"))
-            elif accounts[host] != secret:
-                found.append((f"change the password of {account}", f"ALTER USER {account} {identified}"))
             if host not in granted:
                 pattern = self.name.replace("_", r"\_")
                 found.append((f"grant {account} its rights", f"GRANT ALL PRIVILEGES ON `{pattern}`.* TO {account}"))

@@ -10,7 +10,8 @@ module: database_server
 short_description: Make a site's database and its user on the server of this host
 version_added: 0.1.0
 description:
-  - Creates the user and the database, lets the clients in, and changes the password where it differs, on Debian's PostgreSQL or MariaDB. It has to run as root.
+  - Creates the user and the database, lets the clients in, on Debian's PostgreSQL or MariaDB. It has to run as root.
+  - A user who is there and whom O(password) does not let in is refused, before anything changes, unless O(change_password) is set.
   - The server is restarted only where it listens to this host alone and other hosts have to reach it.
 attributes:
   check_mode:
@@ -26,7 +27,9 @@ options:
     choices: [postgresql, mariadb]
     required: true
   name:
-    description: The database. One that is there and belongs to another user is refused.
+    description:
+      - The database. One that is there and belongs to another user is refused.
+      - MariaDB's databases have no owner; one that is there is refused where other users have rights on it and O(user) has none.
     type: str
     required: true
   user:
@@ -37,6 +40,10 @@ options:
     description: The user's password.
     type: str
     required: true
+  change_password:
+    description: Give a user who is there O(password) instead of the one that it has. Whoever logs in with the old one cannot from then on.
+    type: bool
+    default: false
   clients:
     description: Addresses, networks or names of the other hosts that connect. With none, the server's own host alone gets in.
     type: list
@@ -85,12 +92,13 @@ def main() -> None:
             "name": {"type": "str", "required": True},
             "user": {"type": "str", "required": True},
             "password": {"type": "str", "required": True, "no_log": True},
+            "change_password": {"type": "bool", "default": False, "no_log": False},
             "clients": {"type": "list", "elements": "str", "default": []},
             "port": {"type": "int", "default": 5432},
         },
         supports_check_mode=True,
     )
-    wanted = {key: module.params[key] for key in ("name", "user", "password", "clients", "port")}
+    wanted = {key: module.params[key] for key in ("name", "user", "password", "change_password", "clients", "port")}
     try:
         server = SERVERS[module.params["engine"]](**wanted)
         if os.geteuid() != 0:

@@ -19,6 +19,7 @@ from ansible_collections.intermission.django.plugins.module_utils.database_serve
     PostgreSQL,
     Server,
     ServerError,
+    md5_hash,
     native_hash,
     networks,
     scram_fits,
@@ -42,6 +43,10 @@ def test_the_hash_is_postgresqls_own() -> None:
 
 def test_the_hash_is_mariadbs_own() -> None:
     assert native_hash("secret") == NATIVE
+
+
+def test_the_older_hash_is_postgresqls_own() -> None:
+    assert md5_hash("shop", "secret") == "md5f433c50293bc7afbe20b67ceb15a1e55"
 
 
 @pytest.mark.parametrize(
@@ -251,13 +256,41 @@ def test_a_name_that_is_a_keyword_of_pg_hba_is_quoted(name: str) -> None:
     assert {line.split()[1:3] == [f'"{name}"', f'"{name}"'] for line in lines} == {True}
 
 
-def test_another_password_is_changed_and_not_shown(postgresql: Callable[..., Play]) -> None:
+@pytest.mark.parametrize("check", [True, False])
+@pytest.mark.parametrize(
+    "state",
+    [
+        {},
+        {"verifier": ""},
+        {"verifier": None},
+        {"verifier": md5_hash("shop", "another")},
+        {"owner": None, "encoding": None},
+    ],
+)
+def test_a_user_whom_the_password_does_not_let_in_is_left_alone(
+    postgresql: Callable[..., Play], tmp_path: Path, state: dict[str, Any], check: bool
+) -> None:
+    play = postgresql(["10.0.0.9"], password=PASSWORD, **state)
+    (tmp_path / "pg_hba.conf").write_text("local all\n")
+    with pytest.raises(ServerError, match="has the user shop already.*django_database_change_password=true"):
+        play.ensure(check)
+    assert (play.said, play.verbs, (tmp_path / "pg_hba.conf").read_text()) == ([], [], "local all\n")
+
+
+def test_another_password_is_changed_deliberately_and_not_shown(postgresql: Callable[..., Play]) -> None:
     play = postgresql([], password=PASSWORD)
+    play.server.change_password = True
     done, files = play.server.ensure(False)
-    assert (done, files) == (["change the password of the user shop"], [])
+    assert (done, files) == (["change the password of the user shop, or how it is hashed"], [])
     (change,) = play.said
     assert change.startswith('ALTER ROLE "shop" LOGIN PASSWORD \'SCRAM-SHA-256$')
     assert scram_fits(change.split("'")[1], PASSWORD)
+
+
+def test_the_same_password_is_hashed_as_the_records_want_it(postgresql: Callable[..., Play]) -> None:
+    play = postgresql([], verifier=md5_hash("shop", "secret"))
+    play.ensure()
+    assert scram_fits(play.said[0].split("'")[1], "secret")
 
 
 @pytest.mark.parametrize(
@@ -339,7 +372,7 @@ def mariadb(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Pl
         server = MariaDB(name, "shop", password, clients)
         monkeypatch.setattr(server, "listen_file", lambda state: (tmp_path / "90.cnf", "bind-address = *\n"))
         known = {"accounts": ACCOUNTS, "granted": list(ACCOUNTS), "charset": "utf8mb4", "listen": "127.0.0.1"}
-        return Play(monkeypatch, server, {**known, **state})
+        return Play(monkeypatch, server, {**known, "known": 3, "others": None, **state})
 
     return play
 
@@ -365,12 +398,51 @@ def test_mariadb_has_all_already(mariadb: Callable[..., Play]) -> None:
     assert (play.said, play.verbs) == ([], [])
 
 
-def test_mariadb_changes_the_password_of_each_account_and_drops_former_clients(mariadb: Callable[..., Play]) -> None:
-    play = mariadb([], password="other", accounts={**ACCOUNTS, "10.0.0.8": NATIVE})
+def test_mariadb_drops_former_clients(mariadb: Callable[..., Play]) -> None:
+    play = mariadb([], accounts={**ACCOUNTS, "10.0.0.8": NATIVE})
+    play.ensure()
+    assert play.said == ["DROP USER 'shop'@'10.0.0.8';\n"]
+
+
+@pytest.mark.parametrize("check", [True, False])
+@pytest.mark.parametrize("host", ["localhost", "%"])
+def test_mariadb_leaves_a_password_in_use_alone(mariadb: Callable[..., Play], host: str, check: bool) -> None:
+    play = mariadb(["10.0.0.9"], accounts={**ACCOUNTS, host: native_hash("another")})
+    with pytest.raises(ServerError, match="MariaDB has the user shop already.*django_database_change_password=true"):
+        play.ensure(check)
+    assert (play.said, play.verbs) == ([], [])
+
+
+def test_mariadb_changes_the_password_of_each_account_deliberately(mariadb: Callable[..., Play]) -> None:
+    play = mariadb([], password="other")
+    play.server.change_password = True
     play.ensure()
     changes = play.said[0].splitlines()
-    assert [line.split()[0:3] for line in changes[:3]] == [["ALTER", "USER", f"'shop'@'{host}'"] for host in ACCOUNTS]
-    assert changes[3:] == ["DROP USER 'shop'@'10.0.0.8';"]
+    assert changes == [
+        f"ALTER USER 'shop'@'{host}' IDENTIFIED VIA mysql_native_password USING '{native_hash('other')}';"
+        for host in sorted(ACCOUNTS)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("state", "refused"),
+    [
+        ({"known": 0, "others": "accounts, tea"}, True),
+        ({"known": 0, "others": "accounts, tea", "accounts": None}, True),
+        ({"known": 3, "others": "backup"}, False),
+        ({"known": 0, "others": None}, False),
+    ],
+)
+def test_mariadbs_database_of_others_is_left_alone(
+    mariadb: Callable[..., Play], state: dict[str, Any], refused: bool
+) -> None:
+    play = mariadb([], **{"granted": None, **state})
+    if refused:
+        with pytest.raises(ServerError, match="shop is there, and accounts, tea may use it, but shop may not"):
+            play.ensure()
+    else:
+        assert len(play.ensure()) == 3
+    assert bool(play.said) is not refused
 
 
 def test_mariadb_knows_no_networks_of_ipv6(mariadb: Callable[..., Play]) -> None:
