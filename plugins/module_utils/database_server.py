@@ -92,6 +92,14 @@ def with_block(text: str, name: str, lines: Sequence[str]) -> str:
     return before + block + "".join(rest) if rest else block + text
 
 
+def block_lines(text: str, name: str) -> list[str]:
+    """Give the lines of a site's block, none where it has none."""
+    found = re.search(
+        f"(?ms)^# BEGIN intermission {re.escape(name)}\n(.*?)^# END intermission {re.escape(name)}\n", text
+    )
+    return found.group(1).splitlines() if found else []
+
+
 def quoted(value: str) -> str:
     """Quote a text for SQL; those here have no backslash, which MariaDB would take for an escape."""
     return "'" + value.replace("'", "''") + "'"
@@ -125,10 +133,12 @@ class Server:
         clients: Sequence[str],
         port: int = 5432,
         change_password: bool = False,
+        former_clients: str = "kept",
     ) -> None:
         """Take what the site needs. Raises ServerError where a name is none, or a client has no address.
 
-        With ``change_password``, a user who is there and has another password gets this one.
+        With ``change_password``, a user who is there and has another password gets this one. Former clients are ``kept``,
+        because the live release may still come from there, or ``dropped``.
         """
         for given in (name, user):
             if NAME.fullmatch(given) is None or given in RESERVED or given.startswith("pg_"):
@@ -137,6 +147,7 @@ class Server:
                 )
         self.name, self.user, self.password, self.port = name, user, password, port
         self.change_password = change_password
+        self.keeps_former = former_clients == "kept"
         self.clients = networks(clients)
 
     def installed(self) -> bool:
@@ -186,6 +197,10 @@ class Server:
         listens = {address.strip() for address in state["listen"].split(",")} - {""}
         return not listens or (bool(self.clients) and listens <= LOCAL)
 
+    def former(self, state: dict[str, Any]) -> list[str]:
+        """Name what lets hosts in that are no clients any more, as the server has it."""
+        raise NotImplementedError
+
     def allow(self, state: dict[str, Any], check: bool) -> list[tuple[str, str]]:
         """Let the clients in where that needs a file; gives what changed as pairs of the file before and after."""
         return []
@@ -229,11 +244,15 @@ class Server:
                 raise ServerError(f"{self.label} was {done}, but after {START_SECONDS:g} s {fault}")
             time.sleep(POLL_SECONDS)
 
-    def ensure(self, check: bool) -> tuple[list[str], list[dict[str, str]]]:
-        """Bring the server to what the site needs; gives what was done, or would be, and the differences of files."""
+    def ensure(self, check: bool) -> tuple[list[str], list[dict[str, str]], list[str]]:
+        """Bring the server to what the site needs.
+
+        Gives what was done, or would be, the differences of files, and what still lets former clients in.
+        """
         state = self.ask_or_start(check)
         if state is None:
-            return [f"start {self.label}, create the user {self.user} and the database {self.name}"], []
+            return [f"start {self.label}, create the user {self.user} and the database {self.name}"], [], []
+        former = self.former(state) if self.keeps_former else []
         statements = self.statements(state)
         done, files = [what for what, _ in statements], []
         if statements and not check:
@@ -254,7 +273,7 @@ class Server:
                 write_file(path, content.encode())
                 self.systemctl("restart", self.unit())
                 self.until(lambda now: not self.is_deaf(now), "restarted")
-        return done, files
+        return done, files, former
 
 
 class PostgreSQL(Server):
@@ -328,11 +347,17 @@ SELECT json_build_object(
         local = [f"host {who} {address} scram-sha-256" for address in ("127.0.0.1/32", "::1/128")]
         return local + [f"hostssl {who} {network} scram-sha-256" for network in self.clients]
 
+    def former(self, state: dict[str, Any]) -> list[str]:
+        """Give the site's records for others than the clients."""
+        recorded = block_lines(Path(state["hba"]).read_text(encoding="utf-8"), self.name)
+        return [line for line in recorded if line not in self.hba_lines()]
+
     def allow(self, state: dict[str, Any], check: bool) -> list[tuple[str, str]]:
         """Keep the site's records at the start of pg_hba.conf, where the first that matches counts."""
         path = Path(state["hba"])
         before = path.read_text(encoding="utf-8")
-        after = with_block(before, self.name, self.hba_lines())
+        former = self.former(state) if self.keeps_former else []
+        after = with_block(before, self.name, self.hba_lines() + former)
         status = path.stat()
         if before == after and status.st_mtime <= state["loaded"]:
             return []
@@ -388,7 +413,7 @@ SELECT JSON_OBJECT(
         return found
 
     def statements(self, state: dict[str, Any]) -> list[tuple[str, str]]:
-        """Create what is missing, and drop the accounts of former clients."""
+        """Create what is missing; a database of others is left alone, and so is a password in use."""
         accounts, granted, secret = state["accounts"] or {}, state["granted"] or [], native_hash(self.password)
         if state["charset"] is not None and state["others"] and not state["known"]:
             raise ServerError(
@@ -413,10 +438,16 @@ SELECT JSON_OBJECT(
             if host not in granted:
                 pattern = self.name.replace("_", r"\_")
                 found.append((f"grant {account} its rights", f"GRANT ALL PRIVILEGES ON `{pattern}`.* TO {account}"))
-        for host in sorted(set(accounts) - set(self.hosts())):
-            account = f"{quoted(self.user)}@{quoted(host)}"
-            found.append((f"drop the user {account}, who is no client", f"DROP USER {account}"))
+        if not self.keeps_former:
+            found += [
+                (f"drop the user {account}, who is no client", f"DROP USER {account}") for account in self.former(state)
+            ]
         return found
+
+    def former(self, state: dict[str, Any]) -> list[str]:
+        """Give the user's accounts for others than the clients."""
+        hosts = set(state["accounts"] or {}) - set(self.hosts())
+        return [f"{quoted(self.user)}@{quoted(host)}" for host in sorted(hosts)]
 
     def listen_file(self, state: dict[str, Any]) -> tuple[Path, str]:
         """Write after Debian's 50-server.cnf; the accounts say who gets in."""

@@ -33,7 +33,7 @@ options:
     type: str
     required: true
   user:
-    description: The user that it belongs to. MariaDB's accounts of that user for other hosts than O(clients) are dropped.
+    description: The user that it belongs to.
     type: str
     required: true
   password:
@@ -49,6 +49,14 @@ options:
     type: list
     elements: str
     default: []
+  former_clients:
+    description:
+      - What becomes of those whom a former call let in and who are not among O(clients).
+      - With V(kept) they still get in, because the live release may come from there; RV(former) names them. V(dropped) is for
+        when the new release works. On MariaDB these are all of the user's accounts for other hosts.
+    type: str
+    choices: [kept, dropped]
+    default: kept
   port:
     description: The port that PostgreSQL listens on; it names its unix socket too.
     type: int
@@ -73,6 +81,11 @@ done:
   returned: always
   type: list
   elements: str
+former:
+  description: The records of pg_hba.conf, or MariaDB's accounts, that still let former clients in.
+  returned: always
+  type: list
+  elements: str
 """
 
 import os
@@ -94,23 +107,27 @@ def main() -> None:
             "password": {"type": "str", "required": True, "no_log": True},
             "change_password": {"type": "bool", "default": False, "no_log": False},
             "clients": {"type": "list", "elements": "str", "default": []},
+            "former_clients": {"type": "str", "choices": ["kept", "dropped"], "default": "kept"},
             "port": {"type": "int", "default": 5432},
         },
         supports_check_mode=True,
     )
-    wanted = {key: module.params[key] for key in ("name", "user", "password", "change_password", "clients", "port")}
+    wanted = {
+        key: module.params[key]
+        for key in ("name", "user", "password", "change_password", "clients", "former_clients", "port")
+    }
     try:
         server = SERVERS[module.params["engine"]](**wanted)
         if os.geteuid() != 0:
             module.fail_json(msg=f"{server.label} is set up by root: set ansible_become: true for this host")
         if not server.installed() and not module.check_mode:
             module.fail_json(msg=f"{server.label} is not installed on this host")
-        done, diff = server.ensure(module.check_mode)
+        done, diff, former = server.ensure(module.check_mode)
     except (ServerError, OSError) as error:
         module.fail_json(msg=str(error))
     if done:
         diff.append({"before": "", "after": "".join(f"{what}\n" for what in done)})
-    module.exit_json(changed=bool(done), done=done, diff=diff)
+    module.exit_json(changed=bool(done), done=done, former=former, diff=diff)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.intermission.django.plugins.module_utils.database_server import scram_verifier
+from ansible_collections.intermission.django.plugins.module_utils.database_server import (
+    scram_verifier,
+    with_block,
+)
 
 Playbook = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -132,17 +135,21 @@ def test_what_is_refused(ansible_playbook: Playbook, variables: dict[str, Any], 
     assert "s3cret" not in said
 
 
+def play_server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, script: str) -> None:
+    """Put a shell script in the place of runuser(1), which runs psql."""
+    runuser = tmp_path / "bin" / "runuser"
+    runuser.parent.mkdir()
+    runuser.write_text(f"#!/bin/sh\n{script}\n")
+    runuser.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{runuser.parent}:{os.environ['PATH']}")
+
+
 @pytest.mark.skipif(os.getuid() != 0, reason="the server is asked by root")
 def test_a_password_in_use_is_refused_before_anything_is_changed(
     ansible_playbook: Playbook, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """The server is played by a runuser(1) of the test's, which answers as psql would."""
     state = json.dumps({**STATE, "verifier": scram_verifier("in-use", b"salt")})
-    runuser = tmp_path / "bin" / "runuser"
-    runuser.parent.mkdir()
-    runuser.write_text(f"#!/bin/sh\necho '{state}'\n")
-    runuser.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{runuser.parent}:{os.environ['PATH']}")
+    play_server(monkeypatch, tmp_path, f"echo '{state}'")
     status, said = run(ansible_playbook, {**POSTGRESQL, "django_database_password": "s3cret"}, WEB1, playbook=ASK)
     assert status == 2, said
     assert "django_database_password does not let it log in" in said
@@ -150,3 +157,21 @@ def test_a_password_in_use_is_refused_before_anything_is_changed(
     change = {**POSTGRESQL, "django_database_change_password": True}
     status, said = run(ansible_playbook, change, WEB1, playbook=ASK)
     assert (status, "changed=1" in said) == (0, False), said
+
+
+FORGET = ASK.replace("tasks_from: ask", "tasks_from: forget")
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="the server is asked by root")
+@pytest.mark.parametrize("former", [[], ["hostssl ..."]])
+def test_former_clients_are_forgotten_where_there_are_any(
+    ansible_playbook: Playbook, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, former: list[str]
+) -> None:
+    (tmp_path / "pg_hba.conf").write_text(with_block("local all\n", "shop", former))
+    state = {**STATE, "verifier": scram_verifier("p@ss", b"salt"), "hba": str(tmp_path / "pg_hba.conf")}
+    play_server(monkeypatch, tmp_path, f"""case "$(cat)" in *json_build_object*) echo '{json.dumps(state)}' ;; esac""")
+    status, said = run(
+        ansible_playbook, {**POSTGRESQL, "__django_database_served": {"former": former}}, WEB1, playbook=FORGET
+    )
+    assert status == 0, said
+    assert ("hostssl" in (tmp_path / "pg_hba.conf").read_text(), "changed=1" in said) == (False, bool(former))

@@ -222,7 +222,7 @@ def test_postgresql_from_nothing(postgresql: Callable[..., Play], tmp_path: Path
 
 def test_postgresql_has_all_already(postgresql: Callable[..., Play]) -> None:
     play = postgresql(["10.0.0.9"], listen="*")
-    assert play.server.ensure(False) == ([], [])
+    assert play.server.ensure(False) == ([], [], [])
     assert (play.said, play.verbs) == ([], [])
 
 
@@ -280,7 +280,7 @@ def test_a_user_whom_the_password_does_not_let_in_is_left_alone(
 def test_another_password_is_changed_deliberately_and_not_shown(postgresql: Callable[..., Play]) -> None:
     play = postgresql([], password=PASSWORD)
     play.server.change_password = True
-    done, files = play.server.ensure(False)
+    done, files, _ = play.server.ensure(False)
     assert (done, files) == (["change the password of the user shop, or how it is hashed"], [])
     (change,) = play.said
     assert change.startswith('ALTER ROLE "shop" LOGIN PASSWORD \'SCRAM-SHA-256$')
@@ -307,6 +307,24 @@ def test_a_database_of_somebody_elses_is_left_alone(
     with pytest.raises(ServerError, match=message):
         play.ensure()
     assert play.said == []
+
+
+def test_postgresql_lets_former_clients_in_until_the_new_release_works(
+    postgresql: Callable[..., Play], tmp_path: Path
+) -> None:
+    hba = tmp_path / "pg_hba.conf"
+    play = postgresql(["10.0.0.9"], listen="*")
+    records = {
+        address: PostgreSQL("shop", "shop", "secret", [address]).hba_lines()[-1] for address in ("10.0.0.8", "10.0.0.9")
+    }
+    hba.write_text(hba.read_text().replace(records["10.0.0.9"], records["10.0.0.8"]))
+    done, _, former = play.server.ensure(False)
+    assert (done, former) == (["let the clients in"], [records["10.0.0.8"]])
+    assert hba.read_text().splitlines()[3:5] == [records["10.0.0.9"], records["10.0.0.8"]]
+    play.server.keeps_former = False
+    assert play.server.ensure(False)[2] == []
+    assert records["10.0.0.8"] not in hba.read_text()
+    assert records["10.0.0.9"] in hba.read_text()
 
 
 def test_records_that_were_written_and_not_loaded_are_loaded(postgresql: Callable[..., Play]) -> None:
@@ -394,13 +412,17 @@ def test_mariadb_from_nothing(mariadb: Callable[..., Play], tmp_path: Path) -> N
 
 def test_mariadb_has_all_already(mariadb: Callable[..., Play]) -> None:
     play = mariadb([])
-    assert play.server.ensure(False) == ([], [])
+    assert play.server.ensure(False) == ([], [], [])
     assert (play.said, play.verbs) == ([], [])
 
 
-def test_mariadb_drops_former_clients(mariadb: Callable[..., Play]) -> None:
-    play = mariadb([], accounts={**ACCOUNTS, "10.0.0.8": NATIVE})
-    play.ensure()
+def test_mariadb_drops_former_clients_when_the_new_release_works(mariadb: Callable[..., Play]) -> None:
+    play = mariadb(["10.0.0.9"], accounts={**ACCOUNTS, "10.0.0.8": NATIVE, "10.0.0.9": NATIVE})
+    play.state.update(listen="*", granted=[*ACCOUNTS, "10.0.0.9"])
+    assert play.server.ensure(False) == ([], [], ["'shop'@'10.0.0.8'"])
+    assert play.said == []
+    play.server.keeps_former = False
+    assert play.server.ensure(False) == (["drop the user 'shop'@'10.0.0.8', who is no client"], [], [])
     assert play.said == ["DROP USER 'shop'@'10.0.0.8';\n"]
 
 
