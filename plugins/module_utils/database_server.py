@@ -309,7 +309,7 @@ SELECT json_build_object(
 
     def command(self) -> list[str]:
         """Run psql as the user postgres, over the unix socket."""
-        psql = ["psql", "--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--dbname=postgres"]
+        psql = ["psql", "--no-psqlrc", "--no-password", "--quiet", "--tuples-only", "--no-align", "--dbname=postgres"]
         options = ["--set=ON_ERROR_STOP=1", "--set=VERBOSITY=terse", f"--port={self.port}"]
         return ["runuser", "-u", "postgres", "--", *psql, *options]
 

@@ -493,6 +493,10 @@ def test_the_module_wants_root(run_module: Callable[..., dict[str, Any]], monkey
     assert "ansible_become: true" in run_module("database_server", arguments, True)["msg"]
 
 
+def test_psql_asks_nobody_for_a_password() -> None:
+    assert "--no-password" in PostgreSQL("shop", "shop", "secret", []).command()
+
+
 def test_a_client_programs_error_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     server = PostgreSQL("shop", "shop", "secret", [])
     monkeypatch.setattr(server, "command", lambda: ["sh", "-c", "cat; echo 'permission denied' >&2; exit 3"])
