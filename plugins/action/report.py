@@ -8,6 +8,7 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
+from ansible_collections.intermission.django.plugins.module_utils.terminal import printable
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
@@ -20,6 +21,6 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         """Print and change nothing."""
         result: dict[str, Any] = super().run(tmp, task_vars)
         _, arguments = self.validate_argument_spec({"text": {"type": "str", "required": True}})
-        Display().display(arguments["text"])
+        Display().display(printable(arguments["text"], kept="\n\t"))
         result["changed"] = False
         return result

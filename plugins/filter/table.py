@@ -7,12 +7,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Callable
 
+from ansible_collections.intermission.django.plugins.module_utils.terminal import printable
+
 DOCUMENTATION = r"""
 name: table
 short_description: Write rows as a table for people
 version_added: 0.1.0
 description:
   - Aligns a list of dictionaries in columns below their keys, in the order of the first row. Nothing is shown as C(-).
+  - Each character that does not print is shown as C(?), so that a cell cannot steer the terminal.
 options:
   _input:
     description: The rows, all with the same keys.
@@ -42,7 +45,8 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
     titles = list(rows[0])
     cells = [[title.upper() for title in titles]]
     cells += [
-        ["-" if row[title] in (None, "") else " ".join(str(row[title]).split()) for title in titles] for row in rows
+        ["-" if row[title] in (None, "") else printable(" ".join(str(row[title]).split())) for title in titles]
+        for row in rows
     ]
     widths = [max(len(line[column]) for line in cells) for column in range(len(titles))]
     lines = ("  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in cells)

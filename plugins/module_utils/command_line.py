@@ -26,6 +26,7 @@ from ansible_collections.intermission.django.plugins.module_utils.state import (
     new_secret,
     window_request,
 )
+from ansible_collections.intermission.django.plugins.module_utils.terminal import printable
 from ansible_collections.intermission.django.plugins.module_utils.times import parse_instant
 
 VERSION = "0.1.0"
@@ -70,7 +71,7 @@ def main(arguments: list[str], root: str) -> int:
 
 
 def _complain(message: str, status: int) -> int:
-    print(f"intermission: {_printable(message)}", file=sys.stderr)
+    print(f"intermission: {printable(message)}", file=sys.stderr)
     return status
 
 
@@ -167,7 +168,8 @@ def _known_site(name: str, root: str) -> StateDirectory:
 
 def _check_allowed(directory: StateDirectory, deed: str) -> None:
     """Raise RefusedError where this account may not write what opening and closing write."""
-    written = [path for path in (directory.path, directory.windows, directory.journal_file) if path.exists()]
+    places = (directory.path, directory.windows, directory.journal_file, directory.lock_file)
+    written = [path for path in places if path.exists()]
     closed = [path for path in written if not os.access(path, os.W_OK)]
     if not closed:
         return
@@ -281,7 +283,7 @@ def _show(directory: StateDirectory) -> None:
     }
     if about["on"] and about["opened_with"] == "window" and not about["until"]:
         rows["until"] = "not known"
-    lines += [f"  {title:<8}{_printable(str(text))}" for title, text in rows.items() if text]
+    lines += [f"  {title:<8}{printable(str(text))}" for title, text in rows.items() if text]
     print("\n".join(lines))
 
 
@@ -306,8 +308,3 @@ def _distance(instant: str) -> str:
             left %= length
     text = " ".join(parts[:2])
     return "now" if not text else f"in {text}" if seconds > 0 else f"{text} ago"
-
-
-def _printable(text: str) -> str:
-    """Keep what others have written from steering the terminal."""
-    return "".join(character if character.isprintable() else "?" for character in text)

@@ -26,7 +26,7 @@ from ansible_collections.intermission.django.plugins.module_utils.files import w
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 RESERVED = {"postgres", "template0", "template1", "root", "mysql", "sys", "information_schema", "performance_schema"}
-LOCAL = {"", "localhost", "127.0.0.1", "::1"}
+LOCAL = {"localhost", "127.0.0.1", "::1"}
 SCRAM = re.compile(r"SCRAM-SHA-256\$(\d+):([^$]+)\$[^:]+:.+")
 SCRAM_ITERATIONS = 4096
 START_SECONDS = 60.0
@@ -52,6 +52,11 @@ def scram_fits(verifier: str, password: str) -> bool:
     return match is not None and hmac.compare_digest(
         verifier, scram_verifier(password, base64.b64decode(match.group(2)), int(match.group(1)))
     )
+
+
+def md5_hash(user: str, password: str) -> str:
+    """Hash a password as PostgreSQL stores it where password_encryption is md5."""
+    return "md5" + hashlib.md5((password + user).encode(), usedforsecurity=False).hexdigest()
 
 
 def native_hash(password: str) -> str:
@@ -80,10 +85,19 @@ def networks(clients: Iterable[str]) -> list[Any]:
 
 
 def with_block(text: str, name: str, lines: Sequence[str]) -> str:
-    """Put the lines of a site at the start of a file, between marks; those that are between them already are replaced."""
+    """Put the lines of a site between marks: where its block is, so that several sites leave it there, else at the start."""
     begin, end = f"# BEGIN intermission {name}\n", f"# END intermission {name}\n"
-    rest = re.sub(f"(?ms)^{re.escape(begin)}.*?^{re.escape(end)}", "", text)
-    return begin + "".join(f"{line}\n" for line in lines) + end + rest
+    block = begin + "".join(f"{line}\n" for line in lines) + end
+    before, *rest = re.split(f"(?ms)^{re.escape(begin)}.*?^{re.escape(end)}", text)
+    return before + block + "".join(rest) if rest else block + text
+
+
+def block_lines(text: str, name: str) -> list[str]:
+    """Give the lines of a site's block, none where it has none."""
+    found = re.search(
+        f"(?ms)^# BEGIN intermission {re.escape(name)}\n(.*?)^# END intermission {re.escape(name)}\n", text
+    )
+    return found.group(1).splitlines() if found else []
 
 
 def quoted(value: str) -> str:
@@ -91,26 +105,57 @@ def quoted(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
 
 
+def _run(command: Sequence[str], text: str = "") -> subprocess.CompletedProcess[str]:
+    """Run a program of the host, in English and with nothing of this process's environment."""
+    return subprocess.run(
+        command,
+        input=text,
+        env={"PATH": os.environ.get("PATH", ""), "HOME": os.environ.get("HOME", "/"), "LC_ALL": "C.UTF-8"},
+        cwd="/",
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+
+
 class Server:
     """What the servers have in common: a client program, a unit, and the order of what is done."""
 
     label = ""
-    unit = ""
-    client: tuple[str, ...] = ()
     state_query = ""
 
-    def __init__(self, name: str, user: str, password: str, clients: Sequence[str], port: int | None = None) -> None:
-        """Take what the site needs. Raises ServerError where a name is none, or a client has no address."""
+    def __init__(
+        self,
+        name: str,
+        user: str,
+        password: str,
+        clients: Sequence[str],
+        port: int = 5432,
+        change_password: bool = False,
+        former_clients: str = "kept",
+    ) -> None:
+        """Take what the site needs. Raises ServerError where a name is none, or a client has no address.
+
+        With ``change_password``, a user who is there and has another password gets this one. Former clients are ``kept``,
+        because the live release may still come from there, or ``dropped``.
+        """
         for given in (name, user):
             if NAME.fullmatch(given) is None or given in RESERVED or given.startswith("pg_"):
                 raise ServerError(
                     f"'{given}' cannot name a site's database or its user: a letter, then letters, digits and '_'"
                 )
         self.name, self.user, self.password, self.port = name, user, password, port
+        self.change_password = change_password
+        self.keeps_former = former_clients == "kept"
         self.clients = networks(clients)
 
     def installed(self) -> bool:
         """Tell whether the server's programs are there."""
+        raise NotImplementedError
+
+    def unit(self) -> str:
+        """Name the systemd unit that runs this server, and nothing else. Raises ServerError."""
         raise NotImplementedError
 
     def command(self) -> list[str]:
@@ -119,16 +164,7 @@ class Server:
 
     def run(self, sql: str) -> str:
         """Run SQL as the administrator. Raises ServerError with the server's message."""
-        ran = subprocess.run(
-            self.command(),
-            input=sql,
-            env={"PATH": os.environ.get("PATH", ""), "HOME": os.environ.get("HOME", "/"), "LC_ALL": "C.UTF-8"},
-            cwd="/",
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-        )
+        ran = _run(self.command(), sql)
         if ran.returncode != 0:
             raise ServerError(f"{self.label} says: {ran.stderr.strip()[-2000:]}")
         return ran.stdout
@@ -142,36 +178,58 @@ class Server:
         """Give what is to be done as pairs: what to call it, and the SQL. Raises ServerError."""
         raise NotImplementedError
 
+    def check_password_may_change(self) -> None:
+        """Raise ServerError unless a user who is there may get another password: the live release logs in with the old one."""
+        if not self.change_password:
+            raise ServerError(
+                f"{self.label} has the user {self.user} already, and django_database_password does not let it log in. Set"
+                " django_database_password back to the one that is in use. Or change it deliberately, in a maintenance window:"
+                " -e django_database_change_password=true; the live release cannot log in from then on until the deploy has"
+                " activated the new one. Where the user is not this site's, set django_database_user to another name"
+            )
+
     def listen_file(self, state: dict[str, Any]) -> tuple[Path, str]:
-        """Give the file that makes the server listen to other hosts, and its content."""
+        """Give the file that makes the server listen to who has to reach it, and its content."""
         raise NotImplementedError
 
     def is_deaf(self, state: dict[str, Any]) -> bool:
-        """Tell whether other hosts have to reach the server and it listens to this one only."""
-        listens = {address.strip() for address in (state["listen"] or "*").split(",")}
-        return bool(self.clients) and listens <= LOCAL
+        """Tell whether the server listens to nobody, or to this host only and others have to reach it."""
+        listens = {address.strip() for address in state["listen"].split(",")} - {""}
+        return not listens or (bool(self.clients) and listens <= LOCAL)
+
+    def former(self, state: dict[str, Any]) -> list[str]:
+        """Name what lets hosts in that are no clients any more, as the server has it."""
+        raise NotImplementedError
 
     def allow(self, state: dict[str, Any], check: bool) -> list[tuple[str, str]]:
         """Let the clients in where that needs a file; gives what changed as pairs of the file before and after."""
         return []
 
     def ask_or_start(self, check: bool) -> dict[str, Any] | None:
-        """Ask for the state, after starting a server that does not answer; None in check mode where there is none."""
+        """Ask for the state, after starting a server that is stopped; None in check mode where there is none to ask.
+
+        One that runs and refuses is never restarted: that would cut off every database that it has.
+        """
         try:
             return self.state()
         except (ServerError, OSError):
+            if check and not self.installed():
+                return None
+            unit = self.unit()
+            if _run(["systemctl", "is-active", "--quiet", unit]).returncode == 0:
+                raise
             if check:
                 return None
-            self.restart()
-            return self.until(lambda state: True)
+            self.systemctl("start", unit)
+            return self.until(lambda state: True, "started")
 
-    def restart(self) -> None:
-        """Restart the server's unit. Raises ServerError."""
-        ran = subprocess.run(["systemctl", "restart", self.unit], capture_output=True, text=True, check=False)
+    def systemctl(self, verb: str, unit: str) -> None:
+        """Start or restart the server's unit. Raises ServerError."""
+        ran = _run(["systemctl", verb, unit])
         if ran.returncode != 0:
             raise ServerError(f"{self.label} does not start: {ran.stderr.strip()}")
 
-    def until(self, condition: Any) -> dict[str, Any]:
+    def until(self, condition: Any, done: str) -> dict[str, Any]:
         """Wait until the server answers and its state is as wanted. Raises ServerError."""
         deadline = time.monotonic() + START_SECONDS
         while True:
@@ -183,14 +241,18 @@ class Server:
             except ServerError as error:
                 fault = str(error)
             if time.monotonic() >= deadline:
-                raise ServerError(f"{self.label} was restarted, but after {START_SECONDS:g} s {fault}")
+                raise ServerError(f"{self.label} was {done}, but after {START_SECONDS:g} s {fault}")
             time.sleep(POLL_SECONDS)
 
-    def ensure(self, check: bool) -> tuple[list[str], list[dict[str, str]]]:
-        """Bring the server to what the site needs; gives what was done, or would be, and the differences of files."""
+    def ensure(self, check: bool) -> tuple[list[str], list[dict[str, str]], list[str]]:
+        """Bring the server to what the site needs.
+
+        Gives what was done, or would be, the differences of files, and what still lets former clients in.
+        """
         state = self.ask_or_start(check)
         if state is None:
-            return [f"start {self.label}, create the user {self.user} and the database {self.name}"], []
+            return [f"start {self.label}, create the user {self.user} and the database {self.name}"], [], []
+        former = self.former(state) if self.keeps_former else []
         statements = self.statements(state)
         done, files = [what for what, _ in statements], []
         if statements and not check:
@@ -202,19 +264,22 @@ class Server:
             path, content = self.listen_file(state)
             before = path.read_text(encoding="utf-8") if path.exists() else ""
             files.append({"before": before, "after": content, "before_header": str(path), "after_header": str(path)})
-            done.append("listen to other hosts, and restart for it")
+            done.append(
+                "listen to other hosts, and restart for it"
+                if self.clients
+                else "listen to this host, and restart for it"
+            )
             if not check:
                 write_file(path, content.encode())
-                self.restart()
-                self.until(lambda now: not self.is_deaf(now))
-        return done, files
+                self.systemctl("restart", self.unit())
+                self.until(lambda now: not self.is_deaf(now), "restarted")
+        return done, files, former
 
 
 class PostgreSQL(Server):
     """Debian's PostgreSQL."""
 
     label = "PostgreSQL"
-    unit = "postgresql"
     state_query = """
 SELECT json_build_object(
   'verifier', (SELECT coalesce(rolpassword, '') FROM pg_authid WHERE rolname = '{user}' AND rolcanlogin),
@@ -231,47 +296,68 @@ SELECT json_build_object(
         """Look for what Debian starts a cluster with."""
         return shutil.which("psql") is not None and Path("/usr/bin/pg_ctlcluster").exists()
 
+    def unit(self) -> str:
+        """Name the cluster's own unit: postgresql.service stands for all clusters, and is active without any."""
+        clusters = [line.split() for line in _run(["pg_lsclusters", "--no-header"]).stdout.splitlines()]
+        for version, name, port, *_ in clusters:
+            if port == str(self.port):
+                return f"postgresql@{version}-{name}"
+        others = ", ".join(port for _, _, port, *_ in clusters) or "none"
+        raise ServerError(
+            f"no cluster of PostgreSQL on this host has port {self.port}. Set django_database_port to one that there is: {others}"
+        )
+
     def command(self) -> list[str]:
         """Run psql as the user postgres, over the unix socket."""
-        psql = ["psql", "--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--dbname=postgres"]
-        options = ["--set=ON_ERROR_STOP=1", "--set=VERBOSITY=terse", f"--port={self.port or 5432}"]
+        psql = ["psql", "--no-psqlrc", "--no-password", "--quiet", "--tuples-only", "--no-align", "--dbname=postgres"]
+        options = ["--set=ON_ERROR_STOP=1", "--set=VERBOSITY=terse", f"--port={self.port}"]
         return ["runuser", "-u", "postgres", "--", *psql, *options]
 
     def statements(self, state: dict[str, Any]) -> list[tuple[str, str]]:
-        """Create what is missing; a database of somebody else's is left alone."""
-        found = []
-        if not scram_fits(state["verifier"] or "", self.password):
-            verb = "ALTER" if state["user"] else "CREATE"
-            verifier = quoted(scram_verifier(self.password, secrets.token_bytes(16)))
-            what = f"change the password of the user {self.user}" if state["user"] else f"create the user {self.user}"
-            found.append((what, f'{verb} ROLE "{self.user}" LOGIN PASSWORD {verifier}'))
-        if state["owner"] is None:
-            create = f'CREATE DATABASE "{self.name}" OWNER "{self.user}" TEMPLATE template0 ENCODING \'UTF8\''
-            found.append((f"create the database {self.name}", create))
-        elif state["owner"] != self.user:
+        """Create what is missing; a database of somebody else's is left alone, and so is a password in use."""
+        if state["owner"] not in (None, self.user):
             raise ServerError(
                 f"the database {self.name} is there, and belongs to {state['owner']}. Set django_database_user:"
                 f" {state['owner']}, or another django_database_name"
             )
-        elif state["encoding"] != "UTF8":
+        if state["encoding"] not in (None, "UTF8"):
             raise ServerError(f"the database {self.name} is there, and is encoded in {state['encoding']}, not in UTF8")
+        found, verifier = [], state["verifier"] or ""
+        secret = quoted(scram_verifier(self.password, secrets.token_bytes(16)))
+        if not state["user"]:
+            found.append((f"create the user {self.user}", f'CREATE ROLE "{self.user}" LOGIN PASSWORD {secret}'))
+        elif not scram_fits(verifier, self.password):
+            if verifier != md5_hash(self.user, self.password):
+                self.check_password_may_change()
+            what = f"change the password of the user {self.user}, or how it is hashed"
+            found.append((what, f'ALTER ROLE "{self.user}" LOGIN PASSWORD {secret}'))
+        if state["owner"] is None:
+            create = f'CREATE DATABASE "{self.name}" OWNER "{self.user}" TEMPLATE template0 ENCODING \'UTF8\''
+            found.append((f"create the database {self.name}", create))
         return found
 
     def listen_file(self, state: dict[str, Any]) -> tuple[Path, str]:
         """Write into conf.d, which Debian's postgresql.conf includes; pg_hba.conf says who gets in."""
-        return Path(state["config"]).with_name("conf.d") / "intermission.conf", "listen_addresses = '*'\n"
+        addresses = "*" if self.clients else "localhost"
+        return Path(state["config"]).with_name("conf.d") / "intermission.conf", f"listen_addresses = '{addresses}'\n"
 
     def hba_lines(self) -> list[str]:
-        """Give the records of pg_hba.conf: this host, and over TLS the clients."""
-        who = f"{self.name} {self.user}"
+        """Give the records of pg_hba.conf: this host, and over TLS the clients. Quoted, a name such as ``all`` is but a name."""
+        who = f'"{self.name}" "{self.user}"'
         local = [f"host {who} {address} scram-sha-256" for address in ("127.0.0.1/32", "::1/128")]
         return local + [f"hostssl {who} {network} scram-sha-256" for network in self.clients]
+
+    def former(self, state: dict[str, Any]) -> list[str]:
+        """Give the site's records for others than the clients."""
+        recorded = block_lines(Path(state["hba"]).read_text(encoding="utf-8"), self.name)
+        return [line for line in recorded if line not in self.hba_lines()]
 
     def allow(self, state: dict[str, Any], check: bool) -> list[tuple[str, str]]:
         """Keep the site's records at the start of pg_hba.conf, where the first that matches counts."""
         path = Path(state["hba"])
         before = path.read_text(encoding="utf-8")
-        after = with_block(before, self.name, self.hba_lines())
+        former = self.former(state) if self.keeps_former else []
+        after = with_block(before, self.name, self.hba_lines() + former)
         status = path.stat()
         if before == after and status.st_mtime <= state["loaded"]:
             return []
@@ -290,19 +376,25 @@ class MariaDB(Server):
     """Debian's MariaDB: an account for each client, all with the same password and rights."""
 
     label = "MariaDB"
-    unit = "mariadb"
     state_query = """
 SELECT JSON_OBJECT(
   'accounts', (SELECT JSON_OBJECTAGG(host, authentication_string) FROM mysql.user WHERE user = '{user}'),
   'granted', (SELECT JSON_ARRAYAGG(host) FROM mysql.db WHERE user = '{user}' AND REPLACE(db, '\\\\', '') = '{name}'
               AND 'Y' = ALL (SELECT Select_priv UNION SELECT Create_priv UNION SELECT Alter_priv UNION SELECT Drop_priv)),
+  'known', (SELECT COUNT(*) FROM mysql.db WHERE user = '{user}' AND REPLACE(db, '\\\\', '') = '{name}'),
+  'others', (SELECT GROUP_CONCAT(DISTINCT user ORDER BY user SEPARATOR ', ') FROM mysql.db
+             WHERE user <> '{user}' AND REPLACE(db, '\\\\', '') = '{name}'),
   'charset', (SELECT default_character_set_name FROM information_schema.schemata WHERE schema_name = '{name}'),
-  'listen', @@bind_address);
+  'listen', coalesce(nullif(@@bind_address, ''), '*'));
 """
 
     def installed(self) -> bool:
         """Look for the server's program."""
         return shutil.which("mariadb") is not None and shutil.which("mariadbd", path="/usr/sbin:/usr/bin") is not None
+
+    def unit(self) -> str:
+        """Name Debian's only one."""
+        return "mariadb"
 
     def command(self) -> list[str]:
         """Run the client as root, whom the unix socket knows."""
@@ -321,26 +413,41 @@ SELECT JSON_OBJECT(
         return found
 
     def statements(self, state: dict[str, Any]) -> list[tuple[str, str]]:
-        """Create what is missing, and drop the accounts of former clients."""
-        found = []
+        """Create what is missing; a database of others is left alone, and so is a password in use."""
         accounts, granted, secret = state["accounts"] or {}, state["granted"] or [], native_hash(self.password)
+        if state["charset"] is not None and state["others"] and not state["known"]:
+            raise ServerError(
+                f"the database {self.name} is there, and {state['others']} may use it, but {self.user} may not. Set another"
+                f" django_database_name, or django_database_user to who uses it, or grant {self.user} its rights yourself"
+            )
+        if set(accounts.values()) - {secret}:
+            self.check_password_may_change()
+        found = []
         if state["charset"] is None:
             create = f"CREATE DATABASE `{self.name}` CHARACTER SET utf8mb4"
             found.append((f"create the database {self.name}", create))
+        identified = f"IDENTIFIED VIA mysql_native_password USING {quoted(secret)}"
+        for host, stored in sorted(accounts.items()):
+            if stored != secret:
+                account = f"{quoted(self.user)}@{quoted(host)}"
+                found.append((f"change the password of {account}", f"ALTER USER {account} {identified}"))
         for host in self.hosts():
             account = f"{quoted(self.user)}@{quoted(host)}"
-            identified = f"IDENTIFIED VIA mysql_native_password USING {quoted(secret)}"
             if host not in accounts:
                 found.append((f"create the user {account}", f"CREATE USER {account} {identified}"))
-            elif accounts[host] != secret:
-                found.append((f"change the password of {account}", f"ALTER USER {account} {identified}"))
             if host not in granted:
                 pattern = self.name.replace("_", r"\_")
                 found.append((f"grant {account} its rights", f"GRANT ALL PRIVILEGES ON `{pattern}`.* TO {account}"))
-        for host in sorted(set(accounts) - set(self.hosts())):
-            account = f"{quoted(self.user)}@{quoted(host)}"
-            found.append((f"drop the user {account}, who is no client", f"DROP USER {account}"))
+        if not self.keeps_former:
+            found += [
+                (f"drop the user {account}, who is no client", f"DROP USER {account}") for account in self.former(state)
+            ]
         return found
+
+    def former(self, state: dict[str, Any]) -> list[str]:
+        """Give the user's accounts for others than the clients."""
+        hosts = set(state["accounts"] or {}) - set(self.hosts())
+        return [f"{quoted(self.user)}@{quoted(host)}" for host in sorted(hosts)]
 
     def listen_file(self, state: dict[str, Any]) -> tuple[Path, str]:
         """Write after Debian's 50-server.cnf; the accounts say who gets in."""

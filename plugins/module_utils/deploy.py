@@ -29,7 +29,7 @@ class DeployRecord:
     def __init__(self, directory: StateDirectory) -> None:
         """Name the record; nothing is read yet."""
         self.directory = directory
-        self.path = directory.path / "deploy.json"
+        self.path = directory.deploy_file
 
     def read(self) -> Optional[dict[str, Any]]:
         """Read the record of an unfinished deploy, None where there is none."""

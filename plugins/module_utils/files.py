@@ -36,14 +36,15 @@ def pinned(directory: Path) -> Iterator[Path]:
         os.close(descriptor)
 
 
-def open_plain(path: Union[Path, str], flags: int, within: Optional[int] = None) -> int:
+def open_plain(path: Union[Path, str], flags: int, within: Optional[int] = None, mode: int = 0o664) -> int:
     """Open a plain file, for writing only one of a single name; ``within`` is the descriptor of its directory.
 
+    One that is made gets ``mode``, less what the umask takes from it.
     Raises NotPlainError where something else is in its place, and OSError.
     """
     refused = NotPlainError(errno.ELOOP, "Something else than a plain file was put in its place", str(path))
     try:
-        descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o664, dir_fd=within)
+        descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, mode, dir_fd=within)
     except OSError as error:
         raise refused if error.errno in (errno.ELOOP, errno.ENXIO) else error from None
     status = os.fstat(descriptor)

@@ -11,6 +11,7 @@
                      and, in pass/, an empty file of the name of the secret that lets its bearer pass, in methods/ one for each
                      HTTP method that passes
       journal.jsonl  who opened or closed what, when, from where, why; and what a deploy did
+      lock           held by who changes the flag; closed to everybody else, who could hold it otherwise
 
 Opening is one rename(2) onto ``on``, closing is one unlink(2): nothing is rendered at that moment and nothing can fail
 halfway. A group may write here, and root does too: so each directory is pinned before something in it is touched, and
@@ -25,10 +26,12 @@ import hashlib
 import html
 import json
 import os
+import pwd
 import re
 import secrets
 import shutil
 import stat
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
@@ -56,6 +59,10 @@ WINDOW_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 ROOT_MODE = 0o755
 DIRECTORY_MODE = 0o2775
 FILE_MODE = 0o664
+LOCK_MODE = 0o660
+LOCK_SECONDS = 30.0
+LOCK_POLL_SECONDS = 0.02
+PROCESSES = Path("/proc")
 KEPT_WINDOWS = 20
 SECRET = re.compile(r"[A-Za-z0-9_-]{43}")
 SECRET_BYTES = 32
@@ -210,6 +217,8 @@ class StateDirectory:
         self.windows = self.path / "windows"
         self.pages = self.path / "pages"
         self.journal_file = self.path / "journal.jsonl"
+        self.lock_file = self.path / "lock"
+        self.deploy_file = self.path / "deploy.json"
 
     def missing(self) -> list[Path]:
         """List the directories that are not there yet."""
@@ -234,8 +243,9 @@ class StateDirectory:
                 differs.append(_settle(descriptor, DIRECTORY_MODE, me, group, only_tell))
         with _opened(self.path.parent, os.O_DIRECTORY) as descriptor:
             differs.append(_settle(descriptor, ROOT_MODE, me, -1, only_tell))
-        with contextlib.suppress(FileNotFoundError, NotPlainError), _opened(self.journal_file) as descriptor:
-            differs.append(_settle(descriptor, FILE_MODE, -1, group, only_tell))
+        for file, mode in ((self.journal_file, FILE_MODE), (self.lock_file, LOCK_MODE)):
+            with contextlib.suppress(FileNotFoundError, NotPlainError), _opened(file) as descriptor:
+                differs.append(_settle(descriptor, mode, -1, group, only_tell))
         for path, directories, names, within in os.fwalk(self.windows):
             if path != str(self.windows):
                 directories.clear()
@@ -256,10 +266,15 @@ class StateDirectory:
         return "\n".join(lines) + "\n"
 
     def removable(self) -> bool:
-        """Tell whether there is something to remove. Raises StateError where the site is closed."""
+        """Tell whether there is something to remove. Raises StateError where the site is closed or a deploy is at it."""
         if self.flag.exists():
             raise StateError(
                 f"{self.site} is closed, and would be open without its flag: open it first, for instance with maintenance_off.yml"
+            )
+        if os.path.lexists(self.deploy_file):
+            raise StateError(
+                f"a deploy of {self.site} is under way or has died, and its lock is {self.deploy_file}: wait for it to end, and see "
+                "with maintenance_status.yml who has begun it. Where it has died, deploy again, or remove that file"
             )
         root = self.path.parent
         return os.path.lexists(self.path) or (root.is_dir() and not any(root.iterdir()))
@@ -471,15 +486,43 @@ class StateDirectory:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep two people, or a person and a timer, from changing the flag at once (flock(2), freed by the kernel)."""
-        if not self.path.is_dir():
-            raise StateError(f"{self.path} is not there: apply the role maintenance_page to this host first")
-        descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
+        """Keep two people, or a person and a timer, from changing the flag at once (flock(2), freed by the kernel).
+
+        Raises StateError where somebody holds the lock for LOCK_SECONDS, and OSError.
+        """
+        deadline = time.monotonic() + LOCK_SECONDS
+        while (descriptor := self._try_lock()) is None:
+            if time.monotonic() >= deadline:
+                raise StateError(
+                    f"{self.lock_file} is held by {_holder(self.lock_file) or 'somebody'}, for {LOCK_SECONDS:g} s by now: whoever "
+                    "opens or closes the site holds it, for a moment. End that process, or wait for it, and try again"
+                )
+            time.sleep(LOCK_POLL_SECONDS)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield
         finally:
             os.close(descriptor)
+
+    def _try_lock(self) -> Optional[int]:
+        """Open the lock and take it; None where another has it, or has removed what was opened here."""
+        if not self.path.is_dir():
+            raise StateError(f"{self.path} is not there: apply the role maintenance_page to this host first")
+        descriptor = open_plain(self.lock_file, os.O_RDWR | os.O_CREAT, mode=LOCK_MODE)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            status = os.fstat(descriptor)
+            if os.path.samestat(status, os.lstat(self.lock_file)):
+                if stat.S_IMODE(status.st_mode) != LOCK_MODE:
+                    with contextlib.suppress(PermissionError):  # It is another's, or the umask has taken from it
+                        os.fchmod(descriptor, LOCK_MODE)
+                return descriptor
+        except (BlockingIOError, FileNotFoundError):
+            pass
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+        return None
 
     def forget_old_windows(self) -> None:
         """Remove all but the newest windows, and never the one that the flag names (it would open the site)."""
@@ -500,6 +543,22 @@ def _make_names(directory: Path, names: Iterable[str], mode: int) -> None:
     for name in names:
         (directory / name).touch()
     directory.chmod(mode)
+
+
+def _holder(path: Path) -> Optional[str]:
+    """Name the process that has a lock of flock(2) on a file, and its account, as far as /proc tells (proc(5))."""
+    with contextlib.suppress(OSError, ValueError):
+        status = path.stat()
+        place = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
+        for line in (PROCESSES / "locks").read_text(encoding="ascii").splitlines():
+            fields = line.split()
+            if fields[1] == "FLOCK" and fields[5] == place:
+                number = (PROCESSES / fields[4]).stat().st_uid
+                try:
+                    return f"{pwd.getpwuid(number).pw_name} (process {fields[4]})"
+                except KeyError:
+                    return f"the account {number} (process {fields[4]})"
+    return None
 
 
 @contextlib.contextmanager

@@ -10,7 +10,8 @@ module: database_server
 short_description: Make a site's database and its user on the server of this host
 version_added: 0.1.0
 description:
-  - Creates the user and the database, lets the clients in, and changes the password where it differs, on Debian's PostgreSQL or MariaDB. It has to run as root.
+  - Creates the user and the database, lets the clients in, on Debian's PostgreSQL or MariaDB. It has to run as root.
+  - A user who is there and whom O(password) does not let in is refused, before anything changes, unless O(change_password) is set.
   - The server is restarted only where it listens to this host alone and other hosts have to reach it.
 attributes:
   check_mode:
@@ -26,22 +27,36 @@ options:
     choices: [postgresql, mariadb]
     required: true
   name:
-    description: The database. One that is there and belongs to another user is refused.
+    description:
+      - The database. One that is there and belongs to another user is refused.
+      - MariaDB's databases have no owner; one that is there is refused where other users have rights on it and O(user) has none.
     type: str
     required: true
   user:
-    description: The user that it belongs to. MariaDB's accounts of that user for other hosts than O(clients) are dropped.
+    description: The user that it belongs to.
     type: str
     required: true
   password:
     description: The user's password.
     type: str
     required: true
+  change_password:
+    description: Give a user who is there O(password) instead of the one that it has. Whoever logs in with the old one cannot from then on.
+    type: bool
+    default: false
   clients:
     description: Addresses, networks or names of the other hosts that connect. With none, the server's own host alone gets in.
     type: list
     elements: str
     default: []
+  former_clients:
+    description:
+      - What becomes of those whom a former call let in and who are not among O(clients).
+      - With V(kept) they still get in, because the live release may come from there; RV(former) names them. V(dropped) is for
+        when the new release works. On MariaDB these are all of the user's accounts for other hosts.
+    type: str
+    choices: [kept, dropped]
+    default: kept
   port:
     description: The port that PostgreSQL listens on; it names its unix socket too.
     type: int
@@ -66,6 +81,11 @@ done:
   returned: always
   type: list
   elements: str
+former:
+  description: The records of pg_hba.conf, or MariaDB's accounts, that still let former clients in.
+  returned: always
+  type: list
+  elements: str
 """
 
 import os
@@ -85,24 +105,29 @@ def main() -> None:
             "name": {"type": "str", "required": True},
             "user": {"type": "str", "required": True},
             "password": {"type": "str", "required": True, "no_log": True},
+            "change_password": {"type": "bool", "default": False, "no_log": False},
             "clients": {"type": "list", "elements": "str", "default": []},
+            "former_clients": {"type": "str", "choices": ["kept", "dropped"], "default": "kept"},
             "port": {"type": "int", "default": 5432},
         },
         supports_check_mode=True,
     )
-    wanted = {key: module.params[key] for key in ("name", "user", "password", "clients", "port")}
+    wanted = {
+        key: module.params[key]
+        for key in ("name", "user", "password", "change_password", "clients", "former_clients", "port")
+    }
     try:
         server = SERVERS[module.params["engine"]](**wanted)
         if os.geteuid() != 0:
             module.fail_json(msg=f"{server.label} is set up by root: set ansible_become: true for this host")
         if not server.installed() and not module.check_mode:
             module.fail_json(msg=f"{server.label} is not installed on this host")
-        done, diff = server.ensure(module.check_mode)
+        done, diff, former = server.ensure(module.check_mode)
     except (ServerError, OSError) as error:
         module.fail_json(msg=str(error))
     if done:
         diff.append({"before": "", "after": "".join(f"{what}\n" for what in done)})
-    module.exit_json(changed=bool(done), done=done, diff=diff)
+    module.exit_json(changed=bool(done), done=done, former=former, diff=diff)
 
 
 if __name__ == "__main__":

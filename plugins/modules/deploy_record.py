@@ -92,12 +92,13 @@ from ansible_collections.intermission.django.plugins.module_utils.state import (
     StateDirectory,
     StateError,
 )
+from ansible_collections.intermission.django.plugins.module_utils.terminal import printable
 
 
 def refusal(site: str, record: dict[str, Any]) -> str:
-    """Say who holds the lock and what to do about it."""
+    """Say who holds the lock and what to do about it; the record may be written by a group, and Ansible prints this as it is."""
     holder = record["holder"]
-    return (
+    return printable(
         f"{holder.get('user', 'somebody')} on {holder.get('host', 'an unknown controller')} is deploying {site} since "
         f"{record.get('since')} (phase {record.get('phase')}, process {holder.get('pid')}). Wait for it to end; or, where you "
         "know that it has died, take it over: -e django_release_take_over=true"
@@ -136,7 +137,7 @@ def main() -> None:
         phase = "prepare" if params["state"] == "begun" else params["phase"]
         module.exit_json(held_by=record.read(), ours=record.held(holder), phase=phase, status=directory.status())
     except (StateError, OSError) as error:
-        module.fail_json(msg=str(error))
+        module.fail_json(msg=printable(str(error)))
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ options:
   state:
     description:
       - Whether a window is to be open, closed, or only told about; V(present) makes the state directory.
-      - V(absent) removes it, and O(state_root) where nothing else is in it, and fails while the site is closed.
+      - V(absent) removes it, and O(state_root) where nothing else is in it, and fails while the site is closed or a deploy is under way.
     type: str
     choices: [open, closed, present, absent, told]
     default: told
@@ -141,6 +141,7 @@ from ansible_collections.intermission.django.plugins.module_utils.state import (
     digest_of,
     known_sites,
 )
+from ansible_collections.intermission.django.plugins.module_utils.terminal import printable
 
 SHOWN_ENTRIES = 5
 TMPFILES_MODE = 0o644
@@ -263,9 +264,9 @@ def main() -> None:
             said["others"] = [name for name in known_sites(params["state_root"]) if name != params["site"]]
         module.exit_json(changed=changed, **said)
     except DeployWindowError as error:
-        module.fail_json(msg=f"{error} -e maintenance_window_force=true")
+        module.fail_json(msg=printable(f"{error} -e maintenance_window_force=true"))
     except (StateError, OSError) as error:
-        module.fail_json(msg=str(error))
+        module.fail_json(msg=printable(str(error)))
 
 
 if __name__ == "__main__":

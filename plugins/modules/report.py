@@ -11,6 +11,7 @@ short_description: Show a text as it is
 version_added: 0.1.0
 description:
   - Prints a text on the terminal with its own line breaks, whatever callback shows the rest. Runs on the controller.
+  - Each character that does not print is shown as C(?), so that text from a host cannot steer the terminal.
 attributes:
   check_mode:
     support: full

@@ -14,7 +14,7 @@ from typing import Any
 from driving import BIN, CHECKOUT, Answer, Run, Site, wait_until
 
 NODES = ("web1", "web2")
-DEPLOYED = ("shop.sqlite3*", "*/state", "*/shop/releases", "*/shop/shared", "*/shop/current", "*/shop/live.json")
+DEPLOYED = ("*/shop/current", "*/shop/releases", "*/shop/shared", "*/shop/live.json", "*/state", "shop.sqlite3*")
 ORDER_LINES = 50_000  # a quarter of what `make demo` has: enough for a migration of a second or two
 
 __all__ = ["BIN", "CHECKOUT", "NODES", "ORDER_LINES", "Answer", "Run", "Shop", "free_ports", "wait_until"]
@@ -87,7 +87,10 @@ class Shop(Site):
 
 
 def copy_deployed(source: Path, target: Path) -> None:
-    """Copy all that a deploy changes from one root to another, in place of what is there; virtualenvs are never changed."""
+    """Copy all that a deploy changes from one root to another, in place of what is there; virtualenvs are never changed.
+
+    ``current`` goes first, for a link that leads nowhere is not found.
+    """
     for pattern in DEPLOYED:
         for former in target.glob(pattern):
             former.unlink() if former.is_symlink() or former.is_file() else shutil.rmtree(former)

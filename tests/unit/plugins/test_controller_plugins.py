@@ -18,7 +18,7 @@ REPORT = """
   connection: local
   gather_facts: false
   vars:
-    document: {hosts: [{host: web1, text: "line one\\nline two"}]}
+    document: {hosts: [{host: web1, text: "line one\\nline\\x9b\\e[2J\\u2028 two"}]}
     json: "{{ maintenance_window_format | default('') == 'json' }}"
   tasks:
     - name: Something before
@@ -45,7 +45,8 @@ REPORT = """
 def test_with_json_only_the_document_is_printed_and_failures_go_to_standard_error(ansible_playbook: Playbook) -> None:
     ran = ansible_playbook(REPORT, "-e", "maintenance_window_format=json", "-e", "with_failure=1")
     assert ran.returncode == 2, ran.stderr
-    assert json.loads(ran.stdout) == {"hosts": [{"host": "web1", "text": "line one\nline two"}]}
+    assert json.loads(ran.stdout) == {"hosts": [{"host": "web1", "text": "line one\nline\x9b\x1b[2J\u2028 two"}]}
+    assert ran.stdout.replace("\n", "").isprintable()
     assert "this failed" in ran.stderr
     assert "not for the document" not in ran.stderr
 
@@ -58,6 +59,13 @@ def test_without_json_the_output_is_ansibles_own(ansible_playbook: Playbook) -> 
     assert lines[start + 1] == "web2  open"
     assert any(line.startswith("TASK [Something before] ***") for line in lines)
     assert any(line.startswith("PLAY RECAP ***") for line in lines)
+
+
+def test_a_report_does_not_steer_the_terminal(ansible_playbook: Playbook) -> None:
+    text = json.dumps({"maintenance_window_format": "text", "document": {}, "text": "é\x1b[2Jone\r\n\ttwo\x9b\n"})
+    ran = ansible_playbook(REPORT.replace("'web1  open\\nweb2  open'", "text"), "-e", text)
+    assert ran.returncode == 0, ran.stderr
+    assert "\né?[2Jone?\n\ttwo?\n" in ran.stdout
 
 
 DEPLOY = """

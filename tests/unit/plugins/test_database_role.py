@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.intermission.django.plugins.module_utils.database_server import (
+    scram_verifier,
+    with_block,
+)
 
 Playbook = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -47,10 +53,23 @@ WEB2 = {"name": "web2", "groups": ["shop"], "address": "10.0.0.2"}
 DB1 = {"name": "db1", "groups": ["databases"], "address": "10.0.0.9"}
 POSTGRESQL = {"django_database_engine": "postgresql", "django_database_password": "p@ss"}
 
+ASK = (
+    HOSTS[: HOSTS.index("    - name: Check\n")]
+    + """
+    - name: Ask
+      ansible.builtin.include_role:
+        name: intermission.django.django_database
+        tasks_from: ask
+"""
+)
+STATE = {"user": True, "owner": "shop", "encoding": "UTF8", "listen": "*", "hba": "/dev/null", "loaded": 1e12}
 
-def run(ansible_playbook: Playbook, variables: dict[str, Any], *hosts: dict[str, Any]) -> tuple[int, str]:
+
+def run(
+    ansible_playbook: Playbook, variables: dict[str, Any], *hosts: dict[str, Any], playbook: str = HOSTS
+) -> tuple[int, str]:
     """Give the exit status and what was said, in one line."""
-    ran = ansible_playbook(HOSTS, "-e", json.dumps({"hosts": hosts, **variables}))
+    ran = ansible_playbook(playbook, "-e", json.dumps({"hosts": hosts, **variables}))
     return ran.returncode, " ".join((ran.stdout + ran.stderr).split())
 
 
@@ -114,3 +133,45 @@ def test_what_is_refused(ansible_playbook: Playbook, variables: dict[str, Any], 
     assert status == 2, said
     assert message in said
     assert "s3cret" not in said
+
+
+def play_server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, script: str) -> None:
+    """Put a shell script in the place of runuser(1), which runs psql."""
+    runuser = tmp_path / "bin" / "runuser"
+    runuser.parent.mkdir()
+    runuser.write_text(f"#!/bin/sh\n{script}\n")
+    runuser.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{runuser.parent}:{os.environ['PATH']}")
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="the server is asked by root")
+def test_a_password_in_use_is_refused_before_anything_is_changed(
+    ansible_playbook: Playbook, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    state = json.dumps({**STATE, "verifier": scram_verifier("in-use", b"salt")})
+    play_server(monkeypatch, tmp_path, f"echo '{state}'")
+    status, said = run(ansible_playbook, {**POSTGRESQL, "django_database_password": "s3cret"}, WEB1, playbook=ASK)
+    assert status == 2, said
+    assert "django_database_password does not let it log in" in said
+    assert "s3cret" not in said
+    change = {**POSTGRESQL, "django_database_change_password": True}
+    status, said = run(ansible_playbook, change, WEB1, playbook=ASK)
+    assert (status, "changed=1" in said) == (0, False), said
+
+
+FORGET = ASK.replace("tasks_from: ask", "tasks_from: forget")
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="the server is asked by root")
+@pytest.mark.parametrize("former", [[], ["hostssl ..."]])
+def test_former_clients_are_forgotten_where_there_are_any(
+    ansible_playbook: Playbook, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, former: list[str]
+) -> None:
+    (tmp_path / "pg_hba.conf").write_text(with_block("local all\n", "shop", former))
+    state = {**STATE, "verifier": scram_verifier("p@ss", b"salt"), "hba": str(tmp_path / "pg_hba.conf")}
+    play_server(monkeypatch, tmp_path, f"""case "$(cat)" in *json_build_object*) echo '{json.dumps(state)}' ;; esac""")
+    status, said = run(
+        ansible_playbook, {**POSTGRESQL, "__django_database_served": {"former": former}}, WEB1, playbook=FORGET
+    )
+    assert status == 0, said
+    assert ("hostssl" in (tmp_path / "pg_hba.conf").read_text(), "changed=1" in said) == (False, bool(former))

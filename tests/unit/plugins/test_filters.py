@@ -23,6 +23,7 @@ ENVIRONMENT_FILE = environment_file.FilterModule().filters()["environment_file"]
         ([{"host": "web1", "until": None}, {"host": "", "until": "now"}], "HOST  UNTIL\nweb1  -\n-     now"),
         ([{"visitors get": 0, "ok": False}], "VISITORS GET  OK\n0             False"),
         ([{"a": "1", "b": "2"}, {"b": "4", "a": "3"}], "A  B\n1  2\n3  4"),
+        ([{"why": "a\x1b]0;pwned\x07\n\x9b2J\u202eb"}], "WHY\na?]0;pwned? ?2J?b"),
     ],
 )
 def test_table(rows: list[dict[str, Any]], text: str) -> None:

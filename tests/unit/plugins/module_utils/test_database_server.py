@@ -7,6 +7,7 @@ import json
 import os
 import socket
 import stat
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from ansible_collections.intermission.django.plugins.module_utils.database_serve
     PostgreSQL,
     Server,
     ServerError,
+    md5_hash,
     native_hash,
     networks,
     scram_fits,
@@ -41,6 +43,10 @@ def test_the_hash_is_postgresqls_own() -> None:
 
 def test_the_hash_is_mariadbs_own() -> None:
     assert native_hash("secret") == NATIVE
+
+
+def test_the_older_hash_is_postgresqls_own() -> None:
+    assert md5_hash("shop", "secret") == "md5f433c50293bc7afbe20b67ceb15a1e55"
 
 
 @pytest.mark.parametrize(
@@ -97,8 +103,9 @@ OTHER = "# BEGIN intermission tea\nhost tea\n# END intermission tea\n"
         ("", "{block}"),
         ("local all\n", "{block}local all\n"),
         ("{block}local all\n", "{block}local all\n"),
-        ("local all\n# BEGIN intermission shop\nold\n# END intermission shop\nmore\n", "{block}local all\nmore\n"),
-        (OTHER + "{block}", "{block}" + OTHER),
+        ("local all\n# BEGIN intermission shop\nold\n# END intermission shop\nmore\n", "local all\n{block}more\n"),
+        (OTHER + "{block}", OTHER + "{block}"),
+        (OTHER + "{block}local all\n{block}more\n", OTHER + "{block}local all\nmore\n"),
         ("# BEGIN intermission shop\nno end\n", "{block}# BEGIN intermission shop\nno end\n"),
     ],
 )
@@ -107,17 +114,31 @@ def test_the_block(before: str, after: str) -> None:
     assert with_block(before.format(block=block), "shop", ["one", "two"]) == after.format(block=block)
 
 
+CLUSTERS = """\
+13  old  5433 down   postgres /var/lib/postgresql/13/old  /var/log/postgresql/postgresql-13-old.log
+15  main 5432 online postgres /var/lib/postgresql/15/main /var/log/postgresql/postgresql-15-main.log
+"""
+
+
+def test_two_sites_on_a_server_leave_each_others_records_where_they_are() -> None:
+    text = "local all\n"
+    for name in ("tea", "shop"):
+        text = with_block(text, name, [name])
+    assert with_block(text, "tea", ["tea"]) == with_block(text, "shop", ["shop"]) == text
+
+
 class Play:
-    """A server that has a state, and notes the SQL and the restarts that it gets."""
+    """A server that has a state, and notes the SQL and systemctl's verbs that it gets."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, server: Server, state: dict[str, Any]) -> None:
         self.server, self.state = server, state
         self.said: list[str] = []
-        self.restarts = 0
-        self.answers = self.restart_helps = True
+        self.verbs: list[str] = []
+        self.answers = self.active = self.restart_helps = True
         self.hba_fault = ""
         monkeypatch.setattr(server, "run", self.run)
-        monkeypatch.setattr(server, "restart", self.restart)
+        monkeypatch.setattr(server, "installed", lambda: True)
+        monkeypatch.setattr(database_server, "_run", self.run_program)
 
     def run(self, sql: str) -> str:
         if not self.answers:
@@ -129,11 +150,21 @@ class Play:
         self.said.append(sql)
         return ""
 
-    def restart(self) -> None:
-        self.restarts += 1
+    def run_program(self, command: list[str], text: str = "") -> subprocess.CompletedProcess[str]:
+        if command == ["pg_lsclusters", "--no-header"]:
+            return subprocess.CompletedProcess(command, 0, stdout=CLUSTERS)
+        program, verb, *_ = command
+        assert (program, command[-1]) == (
+            "systemctl",
+            {"PostgreSQL": "postgresql@15-main"}.get(self.server.label, "mariadb"),
+        )
+        if verb == "is-active":
+            return subprocess.CompletedProcess(command, 0 if self.active else 3)
+        self.verbs.append(verb)
         self.answers = True
         if self.restart_helps:
             self.state["listen"] = "*"
+        return subprocess.CompletedProcess(command, 0)
 
     def ensure(self, check: bool = False) -> list[str]:
         return self.server.ensure(check)[0]
@@ -167,9 +198,9 @@ def test_postgresql_from_nothing(postgresql: Callable[..., Play], tmp_path: Path
     done = ["create the user shop", "create the database shop", "let the clients in"]
     done.append("listen to other hosts, and restart for it")
     assert play.ensure(check=True) == done
-    assert (play.said, play.restarts, hba.read_text(), list((tmp_path / "conf.d").iterdir())) == (
+    assert (play.said, play.verbs, hba.read_text(), list((tmp_path / "conf.d").iterdir())) == (
         [],
-        0,
+        [],
         "local all\n",
         [],
     )
@@ -179,20 +210,20 @@ def test_postgresql_from_nothing(postgresql: Callable[..., Play], tmp_path: Path
     assert create.endswith('CREATE DATABASE "shop" OWNER "shop" TEMPLATE template0 ENCODING \'UTF8\';\n')
     assert "secret" not in create
     assert reload == "SELECT pg_reload_conf()"
-    assert play.restarts == 1
+    assert play.verbs == ["restart"]
     assert (tmp_path / "conf.d" / "intermission.conf").read_text() == "listen_addresses = '*'\n"
     assert hba.read_text().splitlines()[1:4] == [
-        "host shop shop 127.0.0.1/32 scram-sha-256",
-        "host shop shop ::1/128 scram-sha-256",
-        "hostssl shop shop 10.0.0.9/32 scram-sha-256",
+        'host "shop" "shop" 127.0.0.1/32 scram-sha-256',
+        'host "shop" "shop" ::1/128 scram-sha-256',
+        'hostssl "shop" "shop" 10.0.0.9/32 scram-sha-256',
     ]
     assert (stat.S_IMODE(hba.stat().st_mode), hba.stat().st_uid) == (0o640, owner)
 
 
 def test_postgresql_has_all_already(postgresql: Callable[..., Play]) -> None:
     play = postgresql(["10.0.0.9"], listen="*")
-    assert play.server.ensure(False) == ([], [])
-    assert (play.said, play.restarts) == ([], 0)
+    assert play.server.ensure(False) == ([], [], [])
+    assert (play.said, play.verbs) == ([], [])
 
 
 @pytest.mark.parametrize(
@@ -202,6 +233,8 @@ def test_postgresql_has_all_already(postgresql: Callable[..., Play]) -> None:
         (["10.0.0.9"], "localhost", 1),
         (["10.0.0.9"], "127.0.0.1, ::1", 1),
         (["10.0.0.9"], "localhost,10.0.0.5", 0),
+        (["10.0.0.9"], "", 1),
+        ([], "", 1),
     ],
 )
 def test_a_restart_only_for_other_hosts(
@@ -209,16 +242,55 @@ def test_a_restart_only_for_other_hosts(
 ) -> None:
     play = postgresql(clients, listen=listen)
     play.ensure()
-    assert play.restarts == restarts
+    assert play.verbs == ["restart"] * restarts
 
 
-def test_another_password_is_changed_and_not_shown(postgresql: Callable[..., Play]) -> None:
+def test_a_server_that_listens_to_nobody_listens_to_its_host(postgresql: Callable[..., Play], tmp_path: Path) -> None:
+    assert postgresql([], listen="").ensure() == ["listen to this host, and restart for it"]
+    assert (tmp_path / "conf.d" / "intermission.conf").read_text() == "listen_addresses = 'localhost'\n"
+
+
+@pytest.mark.parametrize("name", ["all", "replication", "sameuser", "samerole"])
+def test_a_name_that_is_a_keyword_of_pg_hba_is_quoted(name: str) -> None:
+    lines = PostgreSQL(name, name, "secret", ["10.0.0.9"]).hba_lines()
+    assert {line.split()[1:3] == [f'"{name}"', f'"{name}"'] for line in lines} == {True}
+
+
+@pytest.mark.parametrize("check", [True, False])
+@pytest.mark.parametrize(
+    "state",
+    [
+        {},
+        {"verifier": ""},
+        {"verifier": None},
+        {"verifier": md5_hash("shop", "another")},
+        {"owner": None, "encoding": None},
+    ],
+)
+def test_a_user_whom_the_password_does_not_let_in_is_left_alone(
+    postgresql: Callable[..., Play], tmp_path: Path, state: dict[str, Any], check: bool
+) -> None:
+    play = postgresql(["10.0.0.9"], password=PASSWORD, **state)
+    (tmp_path / "pg_hba.conf").write_text("local all\n")
+    with pytest.raises(ServerError, match="has the user shop already.*django_database_change_password=true"):
+        play.ensure(check)
+    assert (play.said, play.verbs, (tmp_path / "pg_hba.conf").read_text()) == ([], [], "local all\n")
+
+
+def test_another_password_is_changed_deliberately_and_not_shown(postgresql: Callable[..., Play]) -> None:
     play = postgresql([], password=PASSWORD)
-    done, files = play.server.ensure(False)
-    assert (done, files) == (["change the password of the user shop"], [])
+    play.server.change_password = True
+    done, files, _ = play.server.ensure(False)
+    assert (done, files) == (["change the password of the user shop, or how it is hashed"], [])
     (change,) = play.said
     assert change.startswith('ALTER ROLE "shop" LOGIN PASSWORD \'SCRAM-SHA-256$')
     assert scram_fits(change.split("'")[1], PASSWORD)
+
+
+def test_the_same_password_is_hashed_as_the_records_want_it(postgresql: Callable[..., Play]) -> None:
+    play = postgresql([], verifier=md5_hash("shop", "secret"))
+    play.ensure()
+    assert scram_fits(play.said[0].split("'")[1], "secret")
 
 
 @pytest.mark.parametrize(
@@ -237,6 +309,24 @@ def test_a_database_of_somebody_elses_is_left_alone(
     assert play.said == []
 
 
+def test_postgresql_lets_former_clients_in_until_the_new_release_works(
+    postgresql: Callable[..., Play], tmp_path: Path
+) -> None:
+    hba = tmp_path / "pg_hba.conf"
+    play = postgresql(["10.0.0.9"], listen="*")
+    records = {
+        address: PostgreSQL("shop", "shop", "secret", [address]).hba_lines()[-1] for address in ("10.0.0.8", "10.0.0.9")
+    }
+    hba.write_text(hba.read_text().replace(records["10.0.0.9"], records["10.0.0.8"]))
+    done, _, former = play.server.ensure(False)
+    assert (done, former) == (["let the clients in"], [records["10.0.0.8"]])
+    assert hba.read_text().splitlines()[3:5] == [records["10.0.0.9"], records["10.0.0.8"]]
+    play.server.keeps_former = False
+    assert play.server.ensure(False)[2] == []
+    assert records["10.0.0.8"] not in hba.read_text()
+    assert records["10.0.0.9"] in hba.read_text()
+
+
 def test_records_that_were_written_and_not_loaded_are_loaded(postgresql: Callable[..., Play]) -> None:
     play = postgresql([], loaded=50.0)
     assert play.ensure() == ["let the clients in"]
@@ -253,13 +343,32 @@ def test_records_that_postgresql_refuses_are_taken_back(postgresql: Callable[...
     assert (hba.read_text(), play.said) == ("local all\n", [])
 
 
-def test_a_server_that_does_not_answer_is_started(postgresql: Callable[..., Play]) -> None:
+def test_a_server_that_is_stopped_is_started(postgresql: Callable[..., Play]) -> None:
     play = postgresql([])
-    play.answers = False
+    play.answers = play.active = False
     assert play.ensure(check=True) == ["start PostgreSQL, create the user shop and the database shop"]
-    assert play.restarts == 0
+    assert play.verbs == []
     assert play.ensure() == []
-    assert play.restarts == 1
+    assert play.verbs == ["start"]
+
+
+@pytest.mark.parametrize("check", [True, False])
+@pytest.mark.parametrize("kind", ["postgresql", "mariadb"])
+def test_a_server_that_runs_and_refuses_is_left_alone(request: pytest.FixtureRequest, kind: str, check: bool) -> None:
+    play: Play = request.getfixturevalue(kind)([])
+    play.answers = False
+    with pytest.raises(ServerError, match="nobody listens"):
+        play.ensure(check)
+    assert play.verbs == []
+
+
+def test_a_port_that_no_cluster_has_says_which_there_are(postgresql: Callable[..., Play]) -> None:
+    play = postgresql([])
+    play.answers = play.active = False
+    play.server.port = 5434
+    with pytest.raises(ServerError, match="has port 5434. Set django_database_port to one that there is: 5433, 5432"):
+        play.ensure()
+    assert play.verbs == []
 
 
 def test_a_server_that_stays_deaf_is_told(monkeypatch: pytest.MonkeyPatch, postgresql: Callable[..., Play]) -> None:
@@ -281,7 +390,7 @@ def mariadb(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Pl
         server = MariaDB(name, "shop", password, clients)
         monkeypatch.setattr(server, "listen_file", lambda state: (tmp_path / "90.cnf", "bind-address = *\n"))
         known = {"accounts": ACCOUNTS, "granted": list(ACCOUNTS), "charset": "utf8mb4", "listen": "127.0.0.1"}
-        return Play(monkeypatch, server, {**known, **state})
+        return Play(monkeypatch, server, {**known, "known": 3, "others": None, **state})
 
     return play
 
@@ -289,7 +398,7 @@ def mariadb(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Pl
 def test_mariadb_from_nothing(mariadb: Callable[..., Play], tmp_path: Path) -> None:
     play = mariadb(["10.0.0.9", "10.1.0.0/16"], name="my_shop", accounts=None, granted=None, charset=None)
     assert len(play.ensure(check=True)) == 12
-    assert (play.said, play.restarts, list(tmp_path.iterdir())) == ([], 0, [])
+    assert (play.said, play.verbs, list(tmp_path.iterdir())) == ([], [], [])
     play.ensure()
     lines = play.said[0].splitlines()
     assert lines[0] == "CREATE DATABASE `my_shop` CHARACTER SET utf8mb4;"
@@ -297,22 +406,65 @@ def test_mariadb_from_nothing(mariadb: Callable[..., Play], tmp_path: Path) -> N
         create = f"CREATE USER 'shop'@'{host}' IDENTIFIED VIA mysql_native_password USING '{NATIVE}';"
         assert lines.index(create) + 1 == lines.index(rf"GRANT ALL PRIVILEGES ON `my\_shop`.* TO 'shop'@'{host}';")
     assert len(lines) == 11
-    assert play.restarts == 1
+    assert play.verbs == ["restart"]
     assert (tmp_path / "90.cnf").read_text() == "bind-address = *\n"
 
 
 def test_mariadb_has_all_already(mariadb: Callable[..., Play]) -> None:
     play = mariadb([])
-    assert play.server.ensure(False) == ([], [])
-    assert (play.said, play.restarts) == ([], 0)
+    assert play.server.ensure(False) == ([], [], [])
+    assert (play.said, play.verbs) == ([], [])
 
 
-def test_mariadb_changes_the_password_of_each_account_and_drops_former_clients(mariadb: Callable[..., Play]) -> None:
-    play = mariadb([], password="other", accounts={**ACCOUNTS, "10.0.0.8": NATIVE})
+def test_mariadb_drops_former_clients_when_the_new_release_works(mariadb: Callable[..., Play]) -> None:
+    play = mariadb(["10.0.0.9"], accounts={**ACCOUNTS, "10.0.0.8": NATIVE, "10.0.0.9": NATIVE})
+    play.state.update(listen="*", granted=[*ACCOUNTS, "10.0.0.9"])
+    assert play.server.ensure(False) == ([], [], ["'shop'@'10.0.0.8'"])
+    assert play.said == []
+    play.server.keeps_former = False
+    assert play.server.ensure(False) == (["drop the user 'shop'@'10.0.0.8', who is no client"], [], [])
+    assert play.said == ["DROP USER 'shop'@'10.0.0.8';\n"]
+
+
+@pytest.mark.parametrize("check", [True, False])
+@pytest.mark.parametrize("host", ["localhost", "%"])
+def test_mariadb_leaves_a_password_in_use_alone(mariadb: Callable[..., Play], host: str, check: bool) -> None:
+    play = mariadb(["10.0.0.9"], accounts={**ACCOUNTS, host: native_hash("another")})
+    with pytest.raises(ServerError, match="MariaDB has the user shop already.*django_database_change_password=true"):
+        play.ensure(check)
+    assert (play.said, play.verbs) == ([], [])
+
+
+def test_mariadb_changes_the_password_of_each_account_deliberately(mariadb: Callable[..., Play]) -> None:
+    play = mariadb([], password="other")
+    play.server.change_password = True
     play.ensure()
     changes = play.said[0].splitlines()
-    assert [line.split()[0:3] for line in changes[:3]] == [["ALTER", "USER", f"'shop'@'{host}'"] for host in ACCOUNTS]
-    assert changes[3:] == ["DROP USER 'shop'@'10.0.0.8';"]
+    assert changes == [
+        f"ALTER USER 'shop'@'{host}' IDENTIFIED VIA mysql_native_password USING '{native_hash('other')}';"
+        for host in sorted(ACCOUNTS)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("state", "refused"),
+    [
+        ({"known": 0, "others": "accounts, tea"}, True),
+        ({"known": 0, "others": "accounts, tea", "accounts": None}, True),
+        ({"known": 3, "others": "backup"}, False),
+        ({"known": 0, "others": None}, False),
+    ],
+)
+def test_mariadbs_database_of_others_is_left_alone(
+    mariadb: Callable[..., Play], state: dict[str, Any], refused: bool
+) -> None:
+    play = mariadb([], **{"granted": None, **state})
+    if refused:
+        with pytest.raises(ServerError, match="shop is there, and accounts, tea may use it, but shop may not"):
+            play.ensure()
+    else:
+        assert len(play.ensure()) == 3
+    assert bool(play.said) is not refused
 
 
 def test_mariadb_knows_no_networks_of_ipv6(mariadb: Callable[..., Play]) -> None:
@@ -339,6 +491,10 @@ def test_the_module_wants_root(run_module: Callable[..., dict[str, Any]], monkey
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     arguments = {"engine": "mariadb", "name": "shop", "user": "shop", "password": "s3cret"}
     assert "ansible_become: true" in run_module("database_server", arguments, True)["msg"]
+
+
+def test_psql_asks_nobody_for_a_password() -> None:
+    assert "--no-password" in PostgreSQL("shop", "shop", "secret", []).command()
 
 
 def test_a_client_programs_error_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

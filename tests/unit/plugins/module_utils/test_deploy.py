@@ -34,7 +34,7 @@ def test_a_whole_deploy(site: StateDirectory) -> None:
     assert record.read() is None
     assert events(site) == ["deploy begun", "deploy phase", "deploy ended"]
     assert [entry["by"] for entry in site.journal(3)] == ["ada", "ada", "ada"]
-    assert sorted(entry.name for entry in site.path.iterdir()) == ["journal.jsonl", "pages", "windows"]
+    assert sorted(entry.name for entry in site.path.iterdir()) == ["journal.jsonl", "lock", "pages", "windows"]
 
 
 def test_the_lock_keeps_another_out(site: StateDirectory) -> None:

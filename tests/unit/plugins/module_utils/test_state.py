@@ -2,10 +2,13 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import fcntl
 import hashlib
 import json
 import multiprocessing
 import os
+import pwd
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -17,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.intermission.django.plugins.module_utils import state
 from ansible_collections.intermission.django.plugins.module_utils.files import NotPlainError
 from ansible_collections.intermission.django.plugins.module_utils.state import (
     KEPT_WINDOWS,
@@ -551,6 +555,7 @@ def test_a_tree_is_handed_to_a_group_once(site: StateDirectory) -> None:
         (site.windows / "one", 0o700),
         (site.windows / "one" / "window.json", 0o600),
         (site.journal_file, 0o600),
+        (site.lock_file, 0o666),
     ):
         path.chmod(mode)
     (site.windows / "planted").symlink_to("/etc")
@@ -573,7 +578,8 @@ def test_a_tree_is_handed_to_a_group_once(site: StateDirectory) -> None:
     }
     assert (site.windows / "one").stat().st_mode & 0o7777 == 0o2775
     assert (site.journal_file.stat().st_mode & 0o7777, site.journal_file.stat().st_gid) == (0o664, group)
-    given = [site.path, site.windows, site.pages, site.windows / "one", *site.windows.glob("one/*.*")]
+    assert site.lock_file.stat().st_mode & 0o7777 == 0o660
+    given = [site.path, site.lock_file, site.windows, site.pages, site.windows / "one", *site.windows.glob("one/*.*")]
     assert {path.stat().st_gid for path in given} == {group}
     assert site.path.parent.stat().st_gid == os.getgid()
     assert (site.windows / "one" / "deep").stat().st_mode & 0o777 == 0o700
@@ -581,7 +587,7 @@ def test_a_tree_is_handed_to_a_group_once(site: StateDirectory) -> None:
     assert not site.hand_over(group)
 
 
-@pytest.mark.parametrize("name", ["journal.jsonl", "windows/one", "windows/one/file.html"])
+@pytest.mark.parametrize("name", ["journal.jsonl", "lock", "windows/one", "windows/one/file.html"])
 def test_what_a_symlink_leads_to_is_not_handed_over(site: StateDirectory, victim: Path, name: str) -> None:
     if name.endswith(".html"):
         (site.windows / "one").mkdir()
@@ -614,3 +620,100 @@ def test_the_journal_is_the_groups_whatever_the_umask(site: StateDirectory, umas
     finally:
         os.umask(former)
     assert site.journal_file.stat().st_mode & 0o7777 == 0o664
+
+
+SYSTEM_PYTHON = "/usr/bin/python3"
+LOCKER = """
+import fcntl, os, sys
+fcntl.flock(os.open(sys.argv[1], os.O_RDONLY), fcntl.LOCK_EX)
+print("locked", flush=True)
+sys.stdin.read()
+"""
+
+
+@contextlib.contextmanager
+def locker(path: Path, **account: Any) -> Iterator[subprocess.Popen[str]]:
+    """Hold a lock on a file or a directory in another process; gives it once it has tried."""
+    python = SYSTEM_PYTHON if account else sys.executable  # The tests' own may be closed to others
+    command = [python, "-I", "-c", LOCKER, str(path)]
+    pipes: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    with subprocess.Popen(command, text=True, **pipes, **account) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        yield process
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
+def test_the_lock_is_for_the_owner_and_the_group_alone(site: StateDirectory, umask: int) -> None:
+    site.path.chmod(0o2775)
+    os.chown(site.path, -1, another_group())
+    former = os.umask(umask)
+    try:
+        site.open(ONE, "ada", "here")
+    finally:
+        os.umask(former)
+    status = site.lock_file.stat()
+    assert (status.st_mode & 0o7777, status.st_gid) == (0o660, site.path.stat().st_gid)
+
+
+@pytest.mark.skipif(os.getuid() != 0 or not Path(SYSTEM_PYTHON).exists(), reason="another account's process")
+def test_who_may_only_look_holds_nobody_up(monkeypatch: pytest.MonkeyPatch, public_path: Path) -> None:
+    monkeypatch.setattr(state, "LOCK_SECONDS", 0.0)
+    site = StateDirectory(str(public_path / "state"), "shop")
+    site.make()
+    (site.pages / "503.template").write_text("")
+    with site.locked():
+        pass
+    with locker(site.path, user="nobody", group="nogroup", extra_groups=[]) as process:
+        with locker(site.lock_file, user="nobody", group="nogroup", extra_groups=[]) as refused:
+            assert "PermissionError" in refused.communicate()[1]
+        assert site.open(ONE, "ada", "here")
+        assert process.poll() is None
+
+
+def test_a_lock_that_is_held_is_told_with_its_holder(monkeypatch: pytest.MonkeyPatch, site: StateDirectory) -> None:
+    with site.locked():
+        monkeypatch.setattr(state, "LOCK_SECONDS", 0.0)
+    with locker(site.lock_file) as process:
+        with pytest.raises(StateError) as refused:
+            site.open(ONE, "ada", "here")
+        me = pwd.getpwuid(os.getuid()).pw_name
+        assert f"{site.lock_file} is held by {me} (process {process.pid}), for 0 s" in str(refused.value)
+        monkeypatch.setattr(state, "PROCESSES", site.path / "nowhere")
+        with pytest.raises(StateError, match=f"{site.lock_file} is held by somebody, for 0 s"):
+            site.open(ONE, "ada", "here")
+    assert site.open(ONE, "ada", "here")
+
+
+def test_a_lock_that_is_given_back_in_time_is_taken(site: StateDirectory) -> None:
+    with site.locked():
+        pass
+    with locker(site.lock_file) as process:
+        opener = threading.Thread(target=site.open, args=(ONE, "ada", "here"))
+        opener.start()
+        assert process.stdin is not None
+        process.stdin.close()
+        opener.join()
+    assert site.flag.exists()
+
+
+def test_a_lock_that_was_removed_meanwhile_is_none(monkeypatch: pytest.MonkeyPatch, site: StateDirectory) -> None:
+    flock, removed = fcntl.flock, threading.Event()
+
+    def remove_and_lock(descriptor: int, operation: int) -> None:
+        if not removed.is_set():
+            removed.set()
+            site.lock_file.unlink()
+        flock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", remove_and_lock)
+    with site.locked(), site.lock_file.open() as other, pytest.raises(BlockingIOError):
+        flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_a_planted_lock_is_refused(site: StateDirectory, victim: Path) -> None:
+    site.lock_file.symlink_to(victim / "file")
+    before = picture(victim)
+    with pytest.raises(NotPlainError):
+        site.open(ONE, "ada", "here")
+    assert picture(victim) == before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pwd
 import socket
@@ -410,6 +411,11 @@ def test_the_deploy_lock_says_who_has_it(deploy: RunModule) -> None:
 def test_a_damaged_deploy_lock_says_so(deploy: RunModule, site: StateDirectory) -> None:
     (site.path / "deploy.json").write_text("{")
     assert deploy("begun")["msg"].startswith("somebody on an unknown controller is deploying shop")
+
+
+def test_a_planted_deploy_lock_does_not_steer_the_terminal(deploy: RunModule, site: StateDirectory) -> None:
+    (site.path / "deploy.json").write_text(json.dumps({"holder": {"user": "\x1b[2Jada"}, "since": "\x9b"}))
+    assert deploy("begun")["msg"].startswith("?[2Jada on an unknown controller is deploying shop since ? ")
 
 
 def test_source_archive(run_module: RunModule, tmp_path: Path) -> None:

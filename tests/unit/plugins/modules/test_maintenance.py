@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.intermission.django.plugins.module_utils.deploy import DeployRecord
 from ansible_collections.intermission.django.plugins.module_utils.state import StateDirectory
 from ansible_collections.intermission.django.plugins.module_utils.times import parse_instant
 
@@ -382,6 +383,22 @@ def test_absent_is_refused_while_the_site_is_closed(window: RunModule, site: Sta
     assert "shop is closed" in said
     assert "maintenance_off.yml" in said
     assert site.status()["on"]
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_absent_is_refused_while_a_deploy_is_at_it(window: RunModule, site: StateDirectory, check: bool) -> None:
+    record = DeployRecord(site)
+    holder = {"user": "ada", "host": "laptop", "pid": 1, "started": "now"}
+    record.begin(holder, "r1", take_over=False)
+    assert f"its lock is {record.path}" in window(check, state="absent")["msg"]
+    assert record.held(holder)
+    record.end("done", holder)
+    assert window(check, state="absent")["changed"] is True
+
+
+def test_a_planted_flag_does_not_steer_the_terminal(window: RunModule, site: StateDirectory) -> None:
+    site.flag.symlink_to("windows/deploy-\x1b[2J")
+    assert "(deploy-?[2J)" in window(state="closed")["msg"]
 
 
 def test_absent_leaves_the_other_sites_and_what_is_not_of_a_site(window: RunModule, site: StateDirectory) -> None:
