@@ -661,7 +661,7 @@ def test_who_may_only_look_holds_nobody_up(monkeypatch: pytest.MonkeyPatch, publ
     monkeypatch.setattr(state, "LOCK_SECONDS", 0.0)
     site = StateDirectory(str(public_path / "state"), "shop")
     site.make()
-    (site.pages / "503.template").write_text("")
+    (site.pages / "503.en.html.template").write_text("")
     with site.locked():
         pass
     with locker(site.path, user="nobody", group="nogroup", extra_groups=[]) as process:
