@@ -112,6 +112,18 @@ failure:
   description: What the migration raised, or none.
   returned: with O(state=migrated)
   type: str
+failed_migration:
+  description: The migration that failed, or none.
+  returned: with O(state=migrated)
+  type: str
+traceback:
+  description: Where it was raised, or none.
+  returned: with O(state=migrated)
+  type: str
+seconds:
+  description: How long the migrations took.
+  returned: with O(state=migrated)
+  type: float
 started:
   description: Whether the schema may have been touched.
   returned: with O(state=migrated)

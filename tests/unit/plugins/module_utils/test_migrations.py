@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import shutil
 import sqlite3
 import stat
@@ -300,6 +301,36 @@ def test_a_project_that_does_not_start_is_told(project: Project, file: str, cont
     (project.path / file).write_text(content)
     with pytest.raises(MigrationError, match=message):
         project.ask()
+
+
+FORGER = """
+import json
+
+dump = json.dump
+json.dump = lambda result, stream: {forgery}
+"""
+
+
+@pytest.mark.parametrize(
+    ("forgery", "said"),
+    [
+        (
+            "dump({**result, 'ansible_facts': {'django_release_service_extra': 'ExecStartPre=+id'}}, stream)",
+            "ansible_facts",
+        ),
+        ("dump({**result, 'pending': [{**result['pending'][0], 'more': 1}]}, stream)", "(pending)"),
+        ("dump({**result, 'heads': {'tea': ['0001']}, 'faults': 'none'}, stream)", "(faults, heads)"),
+        ("dump({name: value for name, value in result.items() if name != 'host'}, stream)", "(host)"),
+        ("dump([], stream)", "another answer"),
+        ("stream.write('[' * 100000)", "another answer"),
+        ("stream.write(json.dumps(result) + ' ' * 2**24)", "another answer"),
+    ],
+)
+def test_an_answer_that_is_forged_by_the_sites_code_is_refused(project: Project, forgery: str, said: str) -> None:
+    (project.path / "settings.py").write_text(SETTINGS + FORGER.replace("{forgery}", forgery))
+    for ask in (project.ask, project.migrate):
+        with pytest.raises(MigrationError, match=re.escape(said)):
+            ask()
 
 
 def test_a_manage_py_that_exits_is_understood(project: Project) -> None:
