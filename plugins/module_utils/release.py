@@ -15,7 +15,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import pwd
 import re
 import shutil
 import stat
@@ -33,8 +32,8 @@ from ansible_collections.intermission.django.plugins.module_utils.files import (
     sync_directory,
     write_file,
 )
+from ansible_collections.intermission.django.plugins.module_utils.places import is_missing, make
 
-DIRECTORY_MODE = 0o755
 ENVIRONMENT_MODE = 0o600
 COMPLETE = ".intermission-complete"
 INCLUDE = re.compile(r"\s*(?:-[rc]\s*|--(?:requirement|constraint)(?:\s+|\s*=\s*))(\S.*?)\s*(?:\s#.*)?$")
@@ -90,24 +89,26 @@ class Releases:
         return (self.path(release) / ".venv/bin/python").exists()
 
     def missing(self, writable: Sequence[str], environment: str, content: str, user: Optional[str] = None) -> list[str]:
-        """List what ``make`` would make or mend: directories, and the environment file."""
-        paths = [str(path) for path, owner in self._directories(writable, user) if not _is_settled(path, owner)]
+        """List what ``make`` would make: directories, and the environment file. Raises PlaceError and OSError."""
+        paths = [str(path) for path, owner in self._directories(writable, user) if is_missing(path, owner)]
         file = self.environment.with_name(f"environment.{environment}")
         if not _holds(file, content):
             paths.append(str(file))
         return paths
 
-    def make(self, writable: Sequence[str], environment: str, content: str, user: Optional[str] = None) -> None:
+    def make(self, writable: Sequence[str], environment: str, content: str, user: Optional[str] = None) -> list[str]:
         """Make the site's directories, those in ``writable`` and ``shared`` for ``user``, and its environment file.
 
-        Raises ReleaseError where the account has put a symlink of its own in the way, and OSError.
+        Gives what was missing. Raises PlaceError where a directory is not for the account to write in, KeyError where there
+        is no such account, and OSError.
         """
+        made = self.missing(writable, environment, content, user)
         for path, owner in self._directories(writable, user):
-            if not _is_settled(path, owner):
-                _settle(path, owner)
+            make(path, owner)
         file = self.environment.with_name(f"environment.{environment}")
         if not _holds(file, content):
             write_file(file, content.encode(), ENVIRONMENT_MODE)
+        return made
 
     def _directories(self, writable: Sequence[str], user: Optional[str]) -> list[tuple[Path, Optional[str]]]:
         own = [(self.directory, None), (self.environment.parent, user)]
@@ -274,34 +275,6 @@ class Releases:
             return built
         replace_symlink(link, target)
         return True
-
-
-def _is_settled(directory: Path, owner: Optional[str]) -> bool:
-    """Tell whether a directory is there with the mode and owner that it needs."""
-    try:
-        status = directory.stat()
-        right_owner = not owner or status.st_uid == pwd.getpwnam(owner).pw_uid
-    except (FileNotFoundError, NotADirectoryError, KeyError):
-        return False
-    return stat.S_ISDIR(status.st_mode) and stat.S_IMODE(status.st_mode) == DIRECTORY_MODE and right_owner
-
-
-def _settle(directory: Path, owner: Optional[str]) -> None:
-    """Make a directory that everybody may enter, and give it to an account. Raises ReleaseError and OSError."""
-    number = pwd.getpwnam(owner).pw_uid if owner else -1
-    for path in (directory, *directory.parents) if owner else ():
-        if path.is_symlink() and path.lstat().st_uid == number != os.geteuid():
-            raise ReleaseError(
-                f"{path} is a symlink that {owner} has made, and would be followed as {_name_of_this_account()}: remove it, or "
-                f"make it as {_name_of_this_account()} where it is meant"
-            )
-    _make_readable(directory)
-    os.chown(directory, number, -1)
-    directory.chmod(DIRECTORY_MODE)
-
-
-def _name_of_this_account() -> str:
-    return pwd.getpwuid(os.geteuid()).pw_name
 
 
 def _holds(file: Path, content: str) -> bool:

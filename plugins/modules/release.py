@@ -76,7 +76,7 @@ options:
     type: str
     default: ""
   directories:
-    description: Directories that the site's code may write to, for O(state=present).
+    description: Directories that the site's code may write to, for O(state=present). Those that are there are left as they are.
     type: list
     elements: path
     default: []
@@ -137,6 +137,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.intermission.django.plugins.module_utils.places import PlaceError
 from ansible_collections.intermission.django.plugins.module_utils.release import (
     ReleaseError,
     Releases,
@@ -226,16 +227,15 @@ def main() -> None:
     made: list[str] = []
     try:
         if params["state"] == "present":
-            made = releases.missing(params["directories"], params["environment"], params["content"], params["user"])
-            if not module.check_mode:
-                releases.make(params["directories"], params["environment"], params["content"], params["user"])
+            wanted = (params["directories"], params["environment"], params["content"], params["user"])
+            made = releases.missing(*wanted) if module.check_mode else releases.make(*wanted)
             changed = bool(made)
         elif module.check_mode:
             changed = would_change(releases, params)
         else:
             changed, removed = apply(releases, params)
         needed = needs_of(releases, params) if params["state"] == "target" else {}
-    except (ReleaseError, OSError, KeyError) as error:
+    except (ReleaseError, PlaceError, OSError, KeyError) as error:
         module.fail_json(msg=str(error))
     module.exit_json(
         changed=changed,

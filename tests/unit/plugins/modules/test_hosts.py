@@ -216,36 +216,39 @@ def test_a_sites_directories_and_environment_file(release: RunModule, tmp_path: 
     assert [path.stat().st_mode & 0o777 for path in made] == [0o755, 0o755, 0o600]
     assert release("present", check=True, **wanted)["changed"] is release("present", **wanted)["changed"] is False
     made[-1].chmod(0o644)
-    made[1].chmod(0o777)
-    assert release("present", **wanted)["diff"]["after"] == f"{made[1]}\n{made[2]}\n"
-    assert [path.stat().st_mode & 0o777 for path in made] == [0o755, 0o755, 0o600]
+    made[1].chmod(0o2775)
+    assert release("present", **wanted)["diff"]["after"] == f"{made[2]}\n"
+    assert [path.stat().st_mode & 0o7777 for path in made] == [0o755, 0o2775, 0o600]
 
 
-def test_the_account_of_the_site_owns_what_it_writes_to(release: RunModule, tmp_path: Path) -> None:
-    media = tmp_path / "srv/shared/media"
-    wanted = {"directories": [str(media)], "environment": "e1"}
+def test_the_account_of_the_site_owns_what_is_made_for_it(release: RunModule, public_path: Path) -> None:
+    media = public_path / "srv/shared/media"
+    wanted = {"root": str(public_path / "srv"), "directories": [str(media)], "environment": "e1"}
     assert release("present", check=True, user="nobody-of-this-name", **wanted)["changed"] is True
     if os.geteuid() == 0:
         nobody = pwd.getpwnam("nobody").pw_uid
         release("present", user="nobody", **wanted)
-        assert [path.stat().st_uid for path in (media.parent, media, tmp_path / "srv/releases")] == [nobody, nobody, 0]
+        assert [path.stat().st_uid for path in (media.parent, media, public_path / "srv/releases")] == [
+            nobody,
+            nobody,
+            0,
+        ]
         assert release("present", user="nobody", **wanted)["changed"] is False
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be led astray")
-def test_root_follows_no_link_that_the_account_has_made(release: RunModule, tmp_path: Path) -> None:
-    elsewhere = tmp_path / "elsewhere"
-    elsewhere.mkdir()
-    (tmp_path / "srv/shared/media").symlink_to(elsewhere)
-    os.lchown(tmp_path / "srv/shared/media", pwd.getpwnam("nobody").pw_uid, -1)
-    for path in ("srv/shared/media", "srv/shared/media/new"):
-        said = release("present", user="nobody", directories=[str(tmp_path / path)])
-        assert "shared/media is a symlink that nobody has made" in said["msg"]
-    assert elsewhere.stat().st_uid == 0
-    assert not list(elsewhere.iterdir())
-    os.lchown(tmp_path / "srv/shared/media", 0, -1)
-    assert release("present", user="nobody", directories=[str(tmp_path / "srv/shared/media")])["changed"] is True
-    assert elsewhere.stat().st_uid == pwd.getpwnam("nobody").pw_uid
+def test_nothing_is_made_where_a_directory_is_not_the_accounts_to_write_in(
+    release: RunModule, public_path: Path
+) -> None:
+    wanted = {"root": str(public_path / "srv"), "user": "nobody"}
+    (public_path / "elsewhere").mkdir()
+    (public_path / "link").symlink_to("elsewhere")
+    os.lchown(public_path / "link", pwd.getpwnam("nobody").pw_uid, -1)
+    for name, message in (("elsewhere", "nobody cannot write in it"), ("link/new", "a symlink that nobody has made")):
+        for check in (True, False):
+            assert message in release("present", check, directories=[str(public_path / name)], **wanted)["msg"]
+    assert (public_path / "elsewhere").stat().st_uid == 0
+    assert not (public_path / "srv").exists()
 
 
 def test_a_release_is_installed(release: RunModule, tmp_path: Path) -> None:
