@@ -6,8 +6,10 @@
       releases/<id>/    the code, with .venv -> ../../venvs/<key> and .release.json
       venvs/<key>/      a virtualenv per set of requirements, shared by the releases that have the same
       current           -> releases/<id>, swapped with one rename
+      environments/<digest>   the settings and secrets that a release runs with, for root's eyes only
+      environment       -> environments/<digest>, swapped with current
       live.json         what was last activated and answered: release, environment digest, when
-      shared/           what outlives releases: static files, and environment -> environment.<digest>, swapped with current
+      shared/           what outlives releases: static files, uploads. The only one of these that the site's account may change
 """
 
 from __future__ import annotations
@@ -28,11 +30,13 @@ from typing import Any, Optional
 
 from ansible_collections.intermission.django.plugins.module_utils.account import home, run_as
 from ansible_collections.intermission.django.plugins.module_utils.files import (
+    NotPlainError,
+    read_plain,
     replace_symlink,
     sync_directory,
     write_file,
 )
-from ansible_collections.intermission.django.plugins.module_utils.places import is_missing, make
+from ansible_collections.intermission.django.plugins.module_utils.places import MODE, PRIVATE_MODE, is_missing, make
 
 ENVIRONMENT_MODE = 0o600
 COMPLETE = ".intermission-complete"
@@ -64,7 +68,9 @@ class Releases:
         self.directory = self.root / "releases"
         self.virtualenvs = self.root / "venvs"
         self.current = self.root / "current"
-        self.environment = self.root / "shared" / "environment"
+        self.environments = self.root / "environments"
+        self.environment = self.root / "environment"
+        self.shared = self.root / "shared"
         self.live_file = self.root / "live.json"
 
     def path(self, release: str) -> Path:
@@ -80,6 +86,11 @@ class Releases:
         target = _link_target(self.current)
         return Path(target).name if target else None
 
+    def current_environment(self) -> Optional[str]:
+        """Give the digest of the environment that ``environment`` points to, None before the first."""
+        target = _link_target(self.environment)
+        return Path(target).name if target else None
+
     def live(self) -> dict[str, Any]:
         """Read what was last activated and answered: ``release`` and ``environment``; ``{}`` before the first."""
         return _read_json(self.live_file)
@@ -90,8 +101,8 @@ class Releases:
 
     def missing(self, writable: Sequence[str], environment: str, content: str, user: Optional[str] = None) -> list[str]:
         """List what ``make`` would make: directories, and the environment file. Raises PlaceError and OSError."""
-        paths = [str(path) for path, owner in self._directories(writable, user) if is_missing(path, owner)]
-        file = self.environment.with_name(f"environment.{environment}")
+        paths = [str(path) for path, owner, _ in self._directories(writable, user) if is_missing(path, owner)]
+        file = self.environments / environment
         if not _holds(file, content):
             paths.append(str(file))
         return paths
@@ -103,16 +114,16 @@ class Releases:
         is no such account, and OSError.
         """
         made = self.missing(writable, environment, content, user)
-        for path, owner in self._directories(writable, user):
-            make(path, owner)
-        file = self.environment.with_name(f"environment.{environment}")
+        for path, owner, mode in self._directories(writable, user):
+            make(path, owner, mode)
+        file = self.environments / environment
         if not _holds(file, content):
             write_file(file, content.encode(), ENVIRONMENT_MODE)
         return made
 
-    def _directories(self, writable: Sequence[str], user: Optional[str]) -> list[tuple[Path, Optional[str]]]:
-        own = [(self.directory, None), (self.environment.parent, user)]
-        return own + [(Path(path), user) for path in writable]
+    def _directories(self, writable: Sequence[str], user: Optional[str]) -> list[tuple[Path, Optional[str], int]]:
+        own = [(self.directory, None, MODE), (self.environments, None, PRIVATE_MODE), (self.shared, user, MODE)]
+        return own + [(Path(path), user, MODE) for path in writable]
 
     def unpack(self, archive: Path, release: str, version: str, origin: str) -> bool:
         """Unpack an archive as a release, whole or not at all, and remove it; gives whether it was not there before.
@@ -155,21 +166,21 @@ class Releases:
         return True
 
     def is_current(self, release: str, environment: str) -> bool:
-        """Tell whether ``current`` and ``shared/environment`` point at this release and this environment."""
-        return self.current_id() == release and _link_target(self.environment) == f"environment.{environment}"
+        """Tell whether ``current`` and ``environment`` point at this release and this environment."""
+        return self.current_id() == release and _link_target(self.environment) == f"environments/{environment}"
 
     def activate(self, release: str, environment: str) -> bool:
-        """Point ``current`` and ``shared/environment`` at a release and its environment, each with one rename.
+        """Point ``current`` and ``environment`` at a release and its environment, each with one rename.
 
         Raises ReleaseError where one of them is not there: nothing has been switched then.
         """
         if not self.describe(release):
             raise ReleaseError(f"there is no release {release} in {self.directory}")
-        if not self.environment.with_name(f"environment.{environment}").exists():
-            raise ReleaseError(f"there is no environment file {self.environment}.{environment}")
+        if not (self.environments / environment).exists():
+            raise ReleaseError(f"there is no environment file {self.environments / environment}")
         if self.is_current(release, environment):
             return False
-        replace_symlink(self.environment, f"environment.{environment}")
+        replace_symlink(self.environment, f"environments/{environment}")
         replace_symlink(self.current, f"releases/{release}")
         return True
 
@@ -199,9 +210,9 @@ class Releases:
                 _remove(unused, COMPLETE)
         live = self.live()
         former = live.get("former", {})
-        environments = {live.get("environment"), former.get("environment"), _environment_of(self.environment)}
-        for file in self.environment.parent.glob("environment.*"):
-            if file.name.partition(".")[2] not in environments:
+        environments = {live.get("environment"), former.get("environment"), self.current_environment()}
+        for file in self.environments.glob("*"):
+            if file.name not in environments:
                 file.unlink()
         return [entry.name for entry in removed]
 
@@ -280,17 +291,13 @@ class Releases:
 def _holds(file: Path, content: str) -> bool:
     """Tell whether the environment file has this content, and is closed to others."""
     try:
-        return (file.read_text(encoding="utf-8"), stat.S_IMODE(file.stat().st_mode)) == (content, ENVIRONMENT_MODE)
-    except (FileNotFoundError, NotADirectoryError, UnicodeDecodeError):
+        return (read_plain(file), stat.S_IMODE(file.lstat().st_mode)) == (content.encode(), ENVIRONMENT_MODE)
+    except (FileNotFoundError, NotADirectoryError, NotPlainError):
         return False
 
 
 def _link_target(link: Path) -> Optional[str]:
     return os.readlink(link) if link.is_symlink() else None
-
-
-def _environment_of(link: Path) -> Optional[str]:
-    return (_link_target(link) or "").partition(".")[2] or None
 
 
 def _extract(stream: tarfile.TarFile, directory: Path) -> None:

@@ -64,7 +64,7 @@ EXAMPLES = r"""
   intermission.django.database_migrate:
     python: /srv/shop/releases/1a2b3c4d5e6f/.venv/bin/python
     project: /srv/shop/releases/1a2b3c4d5e6f
-    environment_file: /srv/shop/shared/environment
+    environment_file: /srv/shop/environment
 """
 
 RETURN = r"""

@@ -30,7 +30,7 @@ options:
       - V(target) tells what the host needs for its virtualenv.
       - V(installed) gives it its virtualenv, and dates its files to now, so that C(collectstatic) takes them for new.
       - V(prepared) notes that it passed its checks, with O(preparation).
-      - V(current) points C(current) at it, and C(shared/environment) at O(environment).
+      - V(current) points C(current) at it, and C(environment) at O(environment).
       - V(live) notes that it runs and answers.
       - V(pruned) removes all but the newest O(keep) releases, never one that is in use.
       - V(told) only tells.
@@ -72,7 +72,7 @@ options:
     type: str
     default: ""
   environment:
-    description: Digest in the name of the environment file C(shared/environment.<digest>).
+    description: Digest in the name of the environment file C(environments/<digest>).
     type: str
     default: ""
   directories:

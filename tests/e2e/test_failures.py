@@ -178,4 +178,4 @@ def test_secrets_stand_in_no_output_and_no_process_list(shop: Shop) -> None:
     assert "only-for-the-demo-on-this-machine" not in run.output
     listed = subprocess.run(["ps", "axww"], capture_output=True, text=True, check=True).stdout
     assert "only-for-the-demo-on-this-machine" not in listed
-    assert os.stat(shop.root / "web1/shop/shared/environment").st_mode & 0o777 == 0o600
+    assert os.stat(shop.root / "web1/shop/environment").st_mode & 0o777 == 0o600

@@ -58,7 +58,7 @@ def sql(host: Host, statement: str) -> str:
 
 
 def manage(web: Host, command: str) -> str:
-    settings = "--property=EnvironmentFile=/srv/shop/shared/environment --property=User=shop"
+    settings = "--property=EnvironmentFile=/srv/shop/environment --property=User=shop"
     place = "--property=WorkingDirectory=/srv/shop/current"
     python = "/srv/shop/current/.venv/bin/python"
     return str(web.check_output(f"systemd-run --quiet --pipe {settings} {place} {python} manage.py {command}"))

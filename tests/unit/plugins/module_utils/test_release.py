@@ -39,8 +39,8 @@ class Host:
         return self.releases.unpack(self.archive(files or NOTHING), release, f"version of {release}", "here")
 
     def environment(self, name: str) -> None:
-        (self.root / "shared").mkdir(parents=True, exist_ok=True)
-        (self.root / "shared" / f"environment.{name}").write_text(name)
+        (self.root / "environments").mkdir(parents=True, exist_ok=True)
+        (self.root / "environments" / name).write_text(name)
 
     def go_live(self, release: str, environment: str = "e1") -> None:
         self.unpack(release)
@@ -116,9 +116,9 @@ def test_activate_switches_release_and_environment(host: Host) -> None:
     assert not host.releases.is_current("r1", "e1")
     assert host.releases.activate("r1", "e1")
     assert str((host.root / "current").readlink()) == "releases/r1"
-    assert str((host.root / "shared" / "environment").readlink()) == "environment.e1"
+    assert str((host.root / "environment").readlink()) == "environments/e1"
     assert (host.root / "current" / "requirements.txt").exists()
-    assert (host.root / "shared" / "environment").read_text() == "e1"
+    assert (host.root / "environment").read_text() == "e1"
     assert host.releases.is_current("r1", "e1")
     assert not host.releases.activate("r1", "e1")
     host.environment("e2")
@@ -128,7 +128,7 @@ def test_activate_switches_release_and_environment(host: Host) -> None:
 
 @pytest.mark.parametrize(
     ("release", "environment", "message"),
-    [("r2", "e1", "there is no release r2"), ("r1", "e2", "there is no environment file .*environment.e2")],
+    [("r2", "e1", "there is no release r2"), ("r1", "e2", "there is no environment file .*environments/e2")],
 )
 def test_what_is_not_there_is_not_activated(host: Host, release: str, environment: str, message: str) -> None:
     host.go_live("r1")
@@ -186,7 +186,7 @@ def test_prune_never_removes_what_is_in_use(host: Host) -> None:
     assert host.releases.prune(1) == ["new1", "new0"]
     assert host.names("releases") == ["activated", "former", "live", "new2"]
     assert host.names("venvs") == ["venv-of-activated", "venv-of-former", "venv-of-live", "venv-of-live-too"]
-    assert host.names("shared") == ["environment", "environment.e1", "environment.e2", "environment.e3"]
+    assert host.names("environments") == ["e1", "e2", "e3"]
 
 
 def test_prune_keeps_nothing_but_what_is_in_use(host: Host) -> None:

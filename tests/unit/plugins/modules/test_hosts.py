@@ -174,8 +174,8 @@ def test_pages_are_written_without_a_reload(nginx: RunModule, tmp_path: Path) ->
 def release(run_module: RunModule, tmp_path: Path) -> RunModule:
     """Run release on a host that has the archive of one release."""
     (tmp_path / "requirements.txt").touch()
-    (tmp_path / "srv" / "shared").mkdir(parents=True)
-    (tmp_path / "srv" / "shared" / "environment.e1").touch()
+    (tmp_path / "srv" / "environments").mkdir(parents=True)
+    (tmp_path / "srv" / "environments" / "e1").touch()
 
     def run(state: str, check: bool = False, **arguments: Any) -> dict[str, Any]:
         common = {"root": str(tmp_path / "srv"), "state": state, "id": "r1", "environment": "e1", "preparation": "p1"}
@@ -207,18 +207,38 @@ def test_the_states_of_a_release(release: RunModule, tmp_path: Path) -> None:
 def test_a_sites_directories_and_environment_file(release: RunModule, tmp_path: Path) -> None:
     site = tmp_path / "srv"
     wanted = {"directories": [str(site / "shared/media")], "environment": "e2", "content": 'KEY="secret"\n'}
-    made = [site / "releases", site / "shared/media", site / "shared/environment.e2"]
+    made = [site / name for name in ("releases", "shared", "shared/media", "environments/e2")]
     told = release("present", check=True, **wanted)
     assert (told["changed"], told["diff"]["after"]) == (True, "".join(f"{path}\n" for path in made))
-    assert [path.exists() for path in made] == [False, False, False]
+    assert not any(path.exists() for path in made)
     assert release("present", **wanted) == told
     assert made[-1].read_text() == 'KEY="secret"\n'
-    assert [path.stat().st_mode & 0o777 for path in made] == [0o755, 0o755, 0o600]
+    assert [path.stat().st_mode & 0o777 for path in made] == [0o755, 0o755, 0o755, 0o600]
     assert release("present", check=True, **wanted)["changed"] is release("present", **wanted)["changed"] is False
     made[-1].chmod(0o644)
-    made[1].chmod(0o2775)
-    assert release("present", **wanted)["diff"]["after"] == f"{made[2]}\n"
-    assert [path.stat().st_mode & 0o7777 for path in made] == [0o755, 0o2775, 0o600]
+    made[2].chmod(0o2775)
+    assert release("present", **wanted)["diff"]["after"] == f"{made[3]}\n"
+    assert [path.stat().st_mode & 0o7777 for path in made] == [0o755, 0o755, 0o2775, 0o600]
+
+
+def test_nothing_in_the_accounts_own_directory_is_taken_for_the_environment(
+    release: RunModule, public_path: Path
+) -> None:
+    site = public_path / "srv"
+    wanted = {"root": str(site), "environment": "e2", "user": "nobody" if os.geteuid() == 0 else None}
+    release("present", content='KEY="secret"\n', **wanted)
+    owners = [(path.stat().st_uid, path.stat().st_mode & 0o777) for path in (site / "environments", site)]
+    assert owners == [(os.geteuid(), 0o700), (os.geteuid(), 0o755)]
+    (site / "shared/environment").symlink_to("/etc/shadow")
+    (site / "shared/environment.x").mkdir()
+    assert release("pruned", **wanted)["changed"] is False
+    assert sorted(path.name for path in (site / "shared").iterdir()) == ["environment", "environment.x"]
+    (public_path / "others").write_text('KEY="secret"\n')
+    (public_path / "others").chmod(0o600)
+    (site / "environments/e2").unlink(missing_ok=True)
+    (site / "environments/e2").symlink_to(public_path / "others")
+    assert release("present", content='KEY="secret"\n', **wanted)["changed"] is True
+    assert not (site / "environments/e2").is_symlink()
 
 
 def test_the_account_of_the_site_owns_what_is_made_for_it(release: RunModule, public_path: Path) -> None:
