@@ -9,11 +9,18 @@ import os
 import subprocess
 import tempfile
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Optional
 
 from ansible_collections.intermission.django.plugins.module_utils import databases, django_side
 from ansible_collections.intermission.django.plugins.module_utils.account import home, run_as
 from ansible_collections.intermission.django.plugins.module_utils.environment import load_file
+from ansible_collections.intermission.django.plugins.module_utils.places import (
+    PRIVATE_MODE,
+    PlaceError,
+    is_missing,
+    make,
+)
 
 PROGRAM = """
 import sys
@@ -142,16 +149,17 @@ def run(
 ) -> dict[str, Any]:
     """Run ``django_side`` in a project directory, as ``user`` where one is named.
 
-    It answers through an unnamed file, so that nothing can be put in its place. Raises MigrationError with the last lines
-    that it said.
+    The directory for backups is made before migrating; of one that will not do, a plan says so in its ``faults``. The answer
+    comes through an unnamed file, so that nothing can be put in its place. Raises MigrationError with the last lines that it
+    said, PlaceError where the directory for backups will not do, and OSError.
     """
-    account = run_as(user)
-    if request.get("backup_directory") and account:
-        os.makedirs(request["backup_directory"], mode=0o700, exist_ok=True)
-        os.chown(request["backup_directory"], account["user"], account["group"])
-    with tempfile.TemporaryFile() as result:
+    backups = Path(request["backup_directory"]) if request.get("backup_directory") else None
+    planning = request["verb"] == "plan"
+    if backups and not planning:
+        make(backups, user, PRIVATE_MODE)
+    with tempfile.TemporaryFile() as stream:
         answer = subprocess.run(
-            [python, "-", json.dumps({**request, "result": result.fileno()})],
+            [python, "-", json.dumps({**request, "result": stream.fileno()})],
             input=program(),
             cwd=project,
             env=process_environment(environment_file, user),
@@ -159,11 +167,17 @@ def run(
             text=True,
             errors="replace",
             check=False,
-            pass_fds=[result.fileno()],
-            **account,
+            pass_fds=[stream.fileno()],
+            **run_as(user),
         )
-        result.seek(0)
-        content = result.read(ANSWER_BYTES + 1)
+        stream.seek(0)
+        content = stream.read(ANSWER_BYTES + 1)
     if answer.returncode != 0 or not content:
         raise MigrationError((answer.stderr or answer.stdout).strip()[-4000:] or "it said nothing")
-    return understood(content, PLAN if request["verb"] == "plan" else RESULT)
+    result = understood(content, PLAN if planning else RESULT)
+    if backups and planning and result["pending"]:
+        try:
+            is_missing(backups, user)
+        except (PlaceError, OSError) as error:
+            result["faults"].append(f"The backup has no place: {error}")
+    return result

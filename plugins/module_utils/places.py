@@ -31,8 +31,9 @@ class PlaceError(Exception):
 def is_missing(place: Path, user: Optional[str] = None) -> bool:
     """Tell whether a directory has to be made. ``user`` is the account that is to write in it, this one by default.
 
-    Raises PlaceError where it is there and the account cannot write in it, where it cannot be made, or where a symlink
-    on the way is neither root's nor this account's; and OSError. An account that is not there yet is not asked.
+    Raises PlaceError where it is there and the account cannot write in it, where it is no directory or cannot be made, or
+    where a symlink on the way is neither root's nor this account's; and OSError. An account that is not there yet is not
+    asked.
     """
     if not _walk(place, user, None):
         return True
@@ -91,7 +92,7 @@ def _walk(place: Path, user: Optional[str], mode: Optional[int]) -> bool:
                 os.close(here)
                 here = below
                 if not stat.S_ISDIR(status.st_mode):
-                    raise _error(errno.ENOTDIR, path)
+                    raise PlaceError(f"{path} is not a directory: remove it, or name another place")
         return there
     finally:
         os.close(here)

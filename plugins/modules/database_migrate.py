@@ -46,7 +46,9 @@ options:
       - Forwards to the end of the release's own migrations where it is left out.
     type: dict
   backup_directory:
-    description: Where to put a backup before migrating; none is made where it is left out.
+    description:
+      - Where to put a backup before migrating; none is made where it is left out.
+      - Migrating makes the directory where it is missing. One that is there is left as it is, and O(user) has to be able to write in it.
     type: path
   keep_backups:
     description: How many backups to keep.
@@ -149,6 +151,7 @@ from ansible_collections.intermission.django.plugins.module_utils.migrations imp
     MigrationError,
     run,
 )
+from ansible_collections.intermission.django.plugins.module_utils.places import PlaceError
 
 
 def main() -> None:
@@ -181,6 +184,8 @@ def main() -> None:
             backup_directory=params["backup_directory"],
             keep_backups=params["keep_backups"],
         )
+    except PlaceError as error:
+        module.fail_json(msg=f"The backup has no place: {error}", started=False)
     except (MigrationError, OSError, KeyError) as error:
         module.fail_json(msg=str(error))
     changed = bool(result["applied"]) if migrating else params["state"] == "migrated" and bool(result["pending"])

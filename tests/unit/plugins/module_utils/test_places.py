@@ -111,7 +111,7 @@ def test_links_that_lead_in_a_circle_and_files_are_told(public_path: Path) -> No
         make(public_path / "circle")
     (public_path / "file").touch()
     for place in ("file", "file/below"):
-        with pytest.raises(NotADirectoryError, match="file"):
+        with pytest.raises(PlaceError, match="file is not a directory"):
             make(public_path / place)
 
 
