@@ -23,12 +23,12 @@ import stat
 import subprocess
 import tarfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Optional
 
-from ansible_collections.intermission.django.plugins.module_utils.account import home, run_as
+from ansible_collections.intermission.django.plugins.module_utils.account import fresh_home, run_as
 from ansible_collections.intermission.django.plugins.module_utils.files import (
     NotPlainError,
     read_plain,
@@ -270,13 +270,14 @@ class Releases:
             account = run_as(user)
             if account:
                 os.chown(directory, account["user"], account["group"])
-            _checked([python, "-m", "venv", str(directory)], user)
             pip = [str(directory / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
             wanted = [*pip, "-r", str(self.path(release) / requirements), *extra]
-            if wheelhouse:
-                _install_from(wheelhouse, wanted, user)
-            else:
-                _checked(wanted, user)
+            with fresh_home(user) as variables:
+                _checked([python, "-m", "venv", str(directory)], user, variables)
+                if wheelhouse:
+                    _install_from(wheelhouse, wanted, user, variables)
+                else:
+                    _checked(wanted, user, variables)
             write_file(directory / COMPLETE, b"")
             if wheelhouse:
                 wheelhouse.unlink()
@@ -307,7 +308,7 @@ def _extract(stream: tarfile.TarFile, directory: Path) -> None:
         stream.extractall(directory)
 
 
-def _install_from(wheelhouse: Path, pip: Sequence[str], user: Optional[str]) -> None:
+def _install_from(wheelhouse: Path, pip: Sequence[str], user: Optional[str], variables: Mapping[str, str]) -> None:
     directory = wheelhouse.with_suffix(".unpacked")
     shutil.rmtree(directory, ignore_errors=True)
     _make_readable(directory)
@@ -317,7 +318,7 @@ def _install_from(wheelhouse: Path, pip: Sequence[str], user: Optional[str]) -> 
     except (OSError, tarfile.TarError) as error:
         raise ReleaseError(f"the wheelhouse {wheelhouse} cannot be unpacked: {error}. Deploy again.") from error
     try:
-        _checked([*pip, "--no-index", "--find-links", str(directory)], user)
+        _checked([*pip, "--no-index", "--find-links", str(directory)], user, variables)
     except ReleaseError as error:
         missing = MISSING.search(str(error))
         if not missing:
@@ -361,7 +362,7 @@ def _make_readable(directory: Path) -> None:
         level.chmod(0o755)
 
 
-def _checked(command: Sequence[str], user: Optional[str] = None) -> str:
+def _checked(command: Sequence[str], user: Optional[str] = None, variables: Optional[Mapping[str, str]] = None) -> str:
     result: subprocess.CompletedProcess[str] = subprocess.run(
         command,
         capture_output=True,
@@ -369,7 +370,7 @@ def _checked(command: Sequence[str], user: Optional[str] = None) -> str:
         errors="replace",
         check=False,
         cwd="/" if user else None,
-        env={**os.environ, **home(user)},
+        env={**os.environ, **(variables or {})},
         **run_as(user),
     )
     if result.returncode != 0:

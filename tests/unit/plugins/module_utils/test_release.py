@@ -355,6 +355,24 @@ def test_requirements_that_cannot_be_installed_are_told_and_tried_again(host: Ho
     assert not (host.releases.path("r1") / ".venv").is_symlink()
 
 
+@pytest.mark.skipif(os.getuid() != 0, reason="only root builds for another account")
+def test_nothing_in_the_accounts_home_changes_what_is_installed(public_path: Path) -> None:
+    host = Host(public_path)
+    python, told = public_path / "python", public_path / "told"
+    tell = f'echo "$2 $(id -un) $PYTHONNOUSERSITE $(stat -c "%U %a %n" "$HOME")" >>{told}'
+    python.write_text(
+        f'#!/bin/sh\n[ "$1" = -m ] && {tell}\n[ "$2" = venv ] && mkdir "$3/bin" && cp "$0" "$3/bin/python"\ntrue\n'
+    )
+    python.chmod(0o755)
+    told.touch()
+    told.chmod(0o666)
+    host.unpack("r1")
+    assert host.releases.build_virtualenv("r1", "requirements.txt", str(python), [], "nobody")
+    steps = [line.rpartition(" ") for line in told.read_text().splitlines()]
+    assert [step for step, _, _ in steps] == ["venv nobody 1 nobody 700", "pip nobody 1 nobody 700"]
+    assert not any(Path(directory).exists() for _, _, directory in steps)
+
+
 def make_wheel(directory: Path, version: str) -> Path:
     directory.mkdir(parents=True, exist_ok=True)
     wheel, about = directory / f"one-{version}-py3-none-any.whl", f"one-{version}.dist-info"
