@@ -10,6 +10,7 @@
       environment       -> environments/<digest>, swapped with current
       live.json         what was last activated and answered: release, environment digest, when
       shared/           what outlives releases: static files, uploads. The only one of these that the site's account may change
+      shared/private/   what nobody but that account may read, such as an SQLite database
 """
 
 from __future__ import annotations
@@ -122,7 +123,11 @@ class Releases:
         return made
 
     def _directories(self, writable: Sequence[str], user: Optional[str]) -> list[tuple[Path, Optional[str], int]]:
-        own = [(self.directory, None, MODE), (self.environments, None, PRIVATE_MODE), (self.shared, user, MODE)]
+        own: list[tuple[Path, Optional[str], int]] = [
+            (self.directory, None, MODE),
+            (self.environments, None, PRIVATE_MODE),
+        ]
+        own += [(self.shared, user, MODE), (self.shared / "private", user, PRIVATE_MODE)]
         return own + [(Path(path), user, MODE) for path in writable]
 
     def unpack(self, archive: Path, release: str, version: str, origin: str) -> bool:

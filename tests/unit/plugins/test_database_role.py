@@ -96,7 +96,7 @@ def run(
             "postgres://shop:p%40ss@db.lan:5433/shop",
             "10.0.0.1 10.0.0.2",
         ),
-        ({"django_database_engine": "sqlite"}, (WEB1,), "sqlite:////srv/shop/shared/db.sqlite3", ""),
+        ({"django_database_engine": "sqlite"}, (WEB1,), "sqlite:////srv/shop/shared/private/db.sqlite3", ""),
         (
             {"django_database_url": "postgis://u:p@db.lan/x"},
             (WEB1, WEB2),

@@ -207,18 +207,18 @@ def test_the_states_of_a_release(release: RunModule, tmp_path: Path) -> None:
 def test_a_sites_directories_and_environment_file(release: RunModule, tmp_path: Path) -> None:
     site = tmp_path / "srv"
     wanted = {"directories": [str(site / "shared/media")], "environment": "e2", "content": 'KEY="secret"\n'}
-    made = [site / name for name in ("releases", "shared", "shared/media", "environments/e2")]
+    made = [site / name for name in ("releases", "shared", "shared/private", "shared/media", "environments/e2")]
     told = release("present", check=True, **wanted)
     assert (told["changed"], told["diff"]["after"]) == (True, "".join(f"{path}\n" for path in made))
     assert not any(path.exists() for path in made)
     assert release("present", **wanted) == told
     assert made[-1].read_text() == 'KEY="secret"\n'
-    assert [path.stat().st_mode & 0o777 for path in made] == [0o755, 0o755, 0o755, 0o600]
+    assert [path.stat().st_mode & 0o777 for path in made] == [0o755, 0o755, 0o700, 0o755, 0o600]
     assert release("present", check=True, **wanted)["changed"] is release("present", **wanted)["changed"] is False
     made[-1].chmod(0o644)
-    made[2].chmod(0o2775)
-    assert release("present", **wanted)["diff"]["after"] == f"{made[3]}\n"
-    assert [path.stat().st_mode & 0o7777 for path in made] == [0o755, 0o755, 0o2775, 0o600]
+    made[3].chmod(0o2775)
+    assert release("present", **wanted)["diff"]["after"] == f"{made[-1]}\n"
+    assert [path.stat().st_mode & 0o7777 for path in made] == [0o755, 0o755, 0o700, 0o2775, 0o600]
 
 
 def test_nothing_in_the_accounts_own_directory_is_taken_for_the_environment(
@@ -232,7 +232,7 @@ def test_nothing_in_the_accounts_own_directory_is_taken_for_the_environment(
     (site / "shared/environment").symlink_to("/etc/shadow")
     (site / "shared/environment.x").mkdir()
     assert release("pruned", **wanted)["changed"] is False
-    assert sorted(path.name for path in (site / "shared").iterdir()) == ["environment", "environment.x"]
+    assert sorted(path.name for path in (site / "shared").iterdir()) == ["environment", "environment.x", "private"]
     (public_path / "others").write_text('KEY="secret"\n')
     (public_path / "others").chmod(0o600)
     (site / "environments/e2").unlink(missing_ok=True)
@@ -248,11 +248,8 @@ def test_the_account_of_the_site_owns_what_is_made_for_it(release: RunModule, pu
     if os.geteuid() == 0:
         nobody = pwd.getpwnam("nobody").pw_uid
         release("present", user="nobody", **wanted)
-        assert [path.stat().st_uid for path in (media.parent, media, public_path / "srv/releases")] == [
-            nobody,
-            nobody,
-            0,
-        ]
+        owned = (media.parent, media.with_name("private"), media, public_path / "srv/releases")
+        assert [path.stat().st_uid for path in owned] == [nobody, nobody, nobody, 0]
         assert release("present", user="nobody", **wanted)["changed"] is False
 
 
