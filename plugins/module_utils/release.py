@@ -38,6 +38,7 @@ from ansible_collections.intermission.django.plugins.module_utils.files import (
     write_file,
 )
 from ansible_collections.intermission.django.plugins.module_utils.places import MODE, PRIVATE_MODE, is_missing, make
+from ansible_collections.intermission.django.plugins.module_utils.source import without_secrets
 
 ENVIRONMENT_MODE = 0o600
 COMPLETE = ".intermission-complete"
@@ -379,7 +380,8 @@ def _checked(command: Sequence[str], user: Optional[str] = None, variables: Opti
         **run_as(user),
     )
     if result.returncode != 0:
-        raise ReleaseError(f"`{' '.join(command)}` failed:\n{(result.stdout + result.stderr).strip()[-3000:]}")
+        said = without_secrets((result.stdout + result.stderr).strip())[-3000:]
+        raise ReleaseError(f"`{without_secrets(' '.join(command))}` failed:\n{said}")
     return result.stdout
 
 

@@ -373,6 +373,22 @@ def test_nothing_in_the_accounts_home_changes_what_is_installed(public_path: Pat
     assert not any(Path(directory).exists() for _, _, directory in steps)
 
 
+def test_no_token_of_a_package_is_told(host: Host, tmp_path: Path) -> None:
+    python = tmp_path / "python"
+    python.write_text(
+        '#!/bin/sh\n[ "$2" = venv ] && mkdir "$3/bin" && cp "$0" "$3/bin/python" && exit\n[ "$2" = pip ] || exit 0\n'
+        "echo no way to https://s3cret@git.example.com/two >&2; exit 1\n"
+    )
+    python.chmod(0o755)
+    host.unpack("r1")
+    with pytest.raises(ReleaseError) as failed:
+        extra = ["git+https://ada:s3cret@git.example.com/one"]
+        host.releases.build_virtualenv("r1", "requirements.txt", str(python), extra)
+    assert "s3cret" not in str(failed.value)
+    for url in ("git+https://git.example.com/one` failed:", "no way to https://git.example.com/two"):
+        assert url in str(failed.value)
+
+
 def make_wheel(directory: Path, version: str) -> Path:
     directory.mkdir(parents=True, exist_ok=True)
     wheel, about = directory / f"one-{version}-py3-none-any.whl", f"one-{version}.dist-info"
