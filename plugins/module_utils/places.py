@@ -63,6 +63,17 @@ def can_write(place: Path, user: Optional[str]) -> bool:
     return subprocess.run(command, cwd="/", check=False, **run_as(user)).returncode == 0
 
 
+def check_closed(place: Path, user: Optional[str]) -> None:
+    """Raise PlaceError where an account can write in a directory that root trusts, unless it is this account's own."""
+    if not user or not _is_known(user) or pwd.getpwnam(user).pw_uid == os.geteuid() or not place.is_dir():
+        return
+    if can_write(place, user):
+        raise PlaceError(
+            f"{user} can write in {place}, and could change what {_name(os.geteuid())} takes from there: "
+            f"chown {_name(os.geteuid())} {place} and chmod go-w {place}, or name another directory"
+        )
+
+
 def _walk(place: Path, user: Optional[str], mode: Optional[int]) -> bool:
     """Go to a directory name by name, and make what is missing where a mode is given; gives whether it was there."""
     names = list(reversed(Path(os.path.abspath(place)).parts))

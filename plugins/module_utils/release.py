@@ -37,7 +37,13 @@ from ansible_collections.intermission.django.plugins.module_utils.files import (
     sync_directory,
     write_file,
 )
-from ansible_collections.intermission.django.plugins.module_utils.places import MODE, PRIVATE_MODE, is_missing, make
+from ansible_collections.intermission.django.plugins.module_utils.places import (
+    MODE,
+    PRIVATE_MODE,
+    check_closed,
+    is_missing,
+    make,
+)
 from ansible_collections.intermission.django.plugins.module_utils.source import without_secrets
 
 ENVIRONMENT_MODE = 0o600
@@ -103,6 +109,8 @@ class Releases:
 
     def missing(self, writable: Sequence[str], environment: str, content: str, user: Optional[str] = None) -> list[str]:
         """List what ``make`` would make: directories, and the environment file. Raises PlaceError and OSError."""
+        for path in (self.root, self.directory, self.virtualenvs, self.environments):
+            check_closed(path, user)
         paths = [str(path) for path, owner, _ in self._directories(writable, user) if is_missing(path, owner)]
         file = self.environments / environment
         if not _holds(file, content):
@@ -112,8 +120,8 @@ class Releases:
     def make(self, writable: Sequence[str], environment: str, content: str, user: Optional[str] = None) -> list[str]:
         """Make the site's directories, those in ``writable`` and ``shared`` for ``user``, and its environment file.
 
-        Gives what was missing. Raises PlaceError where a directory is not for the account to write in, KeyError where there
-        is no such account, and OSError.
+        Gives what was missing. Raises PlaceError where the account cannot write in a directory of its own, or can in one of
+        root's, KeyError where there is no such account, and OSError.
         """
         made = self.missing(writable, environment, content, user)
         for path, owner, mode in self._directories(writable, user):
@@ -340,7 +348,7 @@ def _install_from(wheelhouse: Path, pip: Sequence[str], user: Optional[str], var
 
 def target_of(python: str) -> dict[str, str]:
     """Ask an interpreter which wheels it can use. Raises ReleaseError where it does not run."""
-    target: dict[str, str] = json.loads(_checked([python, "-c", TELL_TARGET]))
+    target: dict[str, str] = json.loads(_checked([python, "-I", "-c", TELL_TARGET]))
     return target
 
 

@@ -268,6 +268,22 @@ def test_nothing_is_made_where_a_directory_is_not_the_accounts_to_write_in(
     assert not (public_path / "srv").exists()
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has something to lose")
+@pytest.mark.parametrize("name", [".", "releases", "venvs", "environments"])
+def test_root_takes_nothing_from_a_directory_that_the_account_can_write_in(
+    release: RunModule, public_path: Path, name: str
+) -> None:
+    place = public_path / "srv" / name
+    place.mkdir(parents=True)
+    os.chown(place, pwd.getpwnam("nobody").pw_uid, -1)
+    for check in (True, False):
+        assert (
+            f"nobody can write in {place}"
+            in release("present", check, root=str(public_path / "srv"), user="nobody")["msg"]
+        )
+    assert not (public_path / "srv/shared").exists()
+
+
 def test_a_release_is_installed(release: RunModule, tmp_path: Path) -> None:
     python = {"python": sys.executable}
     assert release("installed", check=True, **python)["changed"] is True
