@@ -14,7 +14,7 @@ from typing import Any, Optional
 def run_as(user: Optional[str]) -> dict[str, Any]:
     """Give the arguments of subprocess.run(3) that make a program run as ``user``; none where no user is named.
 
-    Raises KeyError where there is no such account.
+    It has no terminal, into which it could type for who deploys (TIOCSTI). Raises KeyError where there is no such account.
     """
     if not user:
         return {}
@@ -24,6 +24,7 @@ def run_as(user: Optional[str]) -> dict[str, Any]:
         "group": account.pw_gid,
         "extra_groups": os.getgrouplist(user, account.pw_gid),
         "umask": 0o022,
+        "start_new_session": True,
     }
 
 

@@ -81,8 +81,7 @@ def serving(
             stdout=output,
             stderr=output,
             pass_fds=[listener.fileno()],
-            start_new_session=True,
-            **account,
+            **{"start_new_session": True, **account},
         )
         try:
             yield Server(process, path, output)

@@ -57,12 +57,18 @@ def test_python_runs_nothing_from_the_accounts_home(public_path: Path, monkeypat
         assert said.stdout == ("" if "USER" in variables else "left by the app\n")
 
 
-def test_a_program_runs_with_the_accounts_ids_and_a_plain_umask() -> None:
+def test_a_program_runs_with_the_accounts_ids_a_plain_umask_and_no_terminal() -> None:
     user = "nobody" if os.getuid() == 0 else ME.pw_name
     said = subprocess.run(
-        ["sh", "-c", "id -u; id -g; umask"], capture_output=True, text=True, check=True, **run_as(user)
+        ["sh", "-c", "id -u; id -g; umask; cut -d ' ' -f 6 /proc/$$/stat; echo $$"],
+        capture_output=True,
+        text=True,
+        check=True,
+        **run_as(user),
     )
     account = pwd.getpwnam(user)
-    assert said.stdout.split() == [str(account.pw_uid), str(account.pw_gid), "0022"]
+    *ids, session, process = said.stdout.split()
+    assert ids == [str(account.pw_uid), str(account.pw_gid), "0022"]
+    assert session == process
     groups = subprocess.run(["id", "-G"], capture_output=True, text=True, check=True, **run_as(user)).stdout.split()
     assert set(groups) == {str(group) for group in os.getgrouplist(user, account.pw_gid)}
