@@ -19,6 +19,7 @@ ACCOUNT = f"""
   vars:
     __intermission_hosts: [localhost]
     intermission_site: shop
+    __django_release_account: tea
     django_release_workers: [{{name: celery}}]
     __django_release_rescued: [localhost]
     __django_release_lost: []
@@ -49,7 +50,7 @@ RESULT = {
     ("phase", "result", "said", "not_said"),
     [
         ("migrate", {"halfway": True}, ["It did not run in a transaction", *RESULT["restore"]], []),
-        ("migrate", {"halfway": False}, RESULT["restore"], ["transaction"]),
+        ("migrate", {"halfway": False}, ["on localhost as tea, and", *RESULT["restore"]], ["transaction"]),
         (
             "migrate",
             {"halfway": False, "backup": None, "restore": []},
