@@ -58,6 +58,17 @@ def test_a_failed_migration_holds_the_site_closed_and_says_what_to_do(shop: Shop
     assert after["orders_orderline"]["rows"] >= before["orders_orderline"]["rows"]
 
 
+def test_a_second_deploy_that_fails_before_it_migrates_keeps_the_site_closed(shop: Shop) -> None:
+    """The first has left the database between two versions: the code from before must not be started on it."""
+    assert shop.deploy("fails_halfway").status == 2
+    run = shop.deploy("v2", maintenance_window_proof_url="http://127.0.0.1:1/", maintenance_window_proof_seconds=0)
+    assert run.status == 2
+    assert "FAILED in the phase close of v2" in run.words
+    assert "STATE shop stays closed: visitors see the maintenance page. A deploy before this one left it closed" in run.words
+    assert shop.kinds() == {"maintenance"}
+    assert [shop.gunicorn(node, "status") for node in NODES] == [3, 3]
+
+
 def test_a_release_that_does_not_start_costs_visitors_nothing(shop: Shop, record: Path) -> None:
     with shop.visitors(record):
         run = shop.deploy("does_not_start")

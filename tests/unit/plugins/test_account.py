@@ -56,6 +56,7 @@ RESULT = {
             ["tea.0003 failed"],
             ["Or go back", "transaction"],
         ),
+        ("close", {}, ["A deploy before this one left it closed", "this run has not migrated it"], ["tea.0003 failed"]),
         ("activate", {"halfway": False, "failed_migration": None}, RESULT["restore"], ["transaction"]),
     ],
 )
@@ -66,7 +67,7 @@ def test_account(
     said: list[str],
     not_said: list[str],
 ) -> None:
-    variables = {"__django_release_phase": phase, "__django_migrate_result": {**RESULT, **result}}
+    variables = {"__django_release_phase": phase, "__django_release_migrated": phase != "close", "__django_migrate_result": {**RESULT, **result}}
     ran = ansible_playbook(ACCOUNT, "-e", json.dumps(variables))
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "stays closed: visitors see the maintenance page. Its background workers are stopped." in ran.stdout
