@@ -43,6 +43,16 @@ class Units:
                     found[path.name] = text
         return found
 
+    def marked(self, units: Mapping[str, str]) -> dict[str, str]:
+        """Give units, name to content, with the mark of the site."""
+        return {name: f"{mark(self.site)}\n{text}" for name, text in units.items()}
+
+    def changed(self, units: Mapping[str, str]) -> list[str]:
+        """List the units, given without the mark, that the site has with another content. Raises UnitError as ``changes``."""
+        return [
+            name for name, (old, new) in self.changes(self.marked(units)).items() if old is not None and new is not None
+        ]
+
     def changes(self, wanted: Mapping[str, str]) -> dict[str, tuple[Optional[str], Optional[str]]]:
         """Find what differs: name to (content before, content after); None stands for a unit that is not there.
 

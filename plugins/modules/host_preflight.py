@@ -71,6 +71,12 @@ options:
         description: The home directory that it is given where it is made.
         type: path
         required: true
+  units:
+    description: The units of a site, by their names with their content, as the module M(intermission.django.systemd_units) is going to install them.
+    type: dict
+  site:
+    description: The site that O(units) belong to.
+    type: str
   packages:
     description: Debian packages that have to be there; those that are not are given back.
     type: list
@@ -94,6 +100,11 @@ missing_packages:
   returned: success
   type: list
   elements: str
+changed_units:
+  description: Those of O(units) that the site has with another content.
+  returned: success
+  type: list
+  elements: str
 """
 
 import contextlib
@@ -109,6 +120,10 @@ from ansible_collections.intermission.django.plugins.module_utils.preflight impo
     socket_path_fault,
     split_listen,
     systemd_fault,
+)
+from ansible_collections.intermission.django.plugins.module_utils.units import (
+    UnitError,
+    Units,
 )
 
 EXAMPLES_OF_FILES = {
@@ -211,14 +226,24 @@ def main() -> None:
             "tls": {"type": "dict", "options": tls_spec},
             "systemd": {"type": "bool", "default": False},
             "account": {"type": "dict", "options": account_spec},
+            "units": {"type": "dict"},
+            "site": {"type": "str"},
             "packages": {"type": "list", "elements": "str", "default": []},
         },
+        required_by={"units": ("site",)},
         supports_check_mode=True,
     )
-    found = faults(module.params)
+    params = module.params
+    found = faults(params)
+    changed: list[str] = []
+    try:
+        if params["units"] and not found:
+            changed = Units(params["site"]).changed(params["units"])
+    except UnitError as error:
+        found.append(str(error))
     if found:
         module.fail_json(msg="\n".join(found))
-    module.exit_json(missing_packages=missing_packages(module.params["packages"]))
+    module.exit_json(missing_packages=missing_packages(params["packages"]), changed_units=changed)
 
 
 if __name__ == "__main__":

@@ -49,7 +49,6 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.intermission.django.plugins.module_utils.units import (
     UnitError,
     Units,
-    mark,
 )
 
 
@@ -63,7 +62,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     units = Units(module.params["site"])
-    wanted = {name: f"{mark(units.site)}\n{text}" for name, text in module.params["units"].items()}
+    wanted = units.marked(module.params["units"])
     try:
         changes = units.changes(wanted)
         changed = bool(changes) if module.check_mode else units.install(wanted)

@@ -115,6 +115,16 @@ def test_a_unit_of_other_origin_is_never_written_over(
     assert not (units.directory / "shop.socket").exists()
 
 
+def test_units_that_would_change_are_named_before_anything_changes(units: Units, systemd: Systemd) -> None:
+    texts = {"shop.socket": "[Socket]\n", "shop.service": "[Service]\n"}
+    assert units.changed(texts) == []
+    units.install(units.marked(texts))
+    assert units.changed(texts) == []
+    assert units.changed({**texts, "shop.socket": "[Socket]\nBacklog=1\n", "shop-worker-beat.service": ""}) == [
+        "shop.socket"
+    ]
+
+
 def test_units_of_another_site_are_not_looked_at(units: Units, systemd: Systemd) -> None:
     other = units.directory / "blog.service"
     other.write_text(f"{mark('blog')}\n[Service]\n")

@@ -17,6 +17,7 @@ import pytest
 from ansible_collections.intermission.django.plugins.module_utils.environment import dump
 from ansible_collections.intermission.django.plugins.module_utils.release import COMPLETE, Releases
 from ansible_collections.intermission.django.plugins.module_utils.state import StateDirectory
+from ansible_collections.intermission.django.plugins.module_utils.units import Units
 
 from certificates import Authority
 
@@ -453,6 +454,7 @@ def test_preflight_of_a_host_that_is_right(run_module: RunModule, public_path: P
         == {
             "changed": False,
             "missing_packages": [],
+            "changed_units": [],
         }
     )
 
@@ -476,6 +478,17 @@ def test_preflight_names_all_that_is_wrong_and_what_to_set(
     assert lines[2].startswith("intermission_state_root: ")
     assert f"chmod o+x {public_path}/closed" in lines[2]
     assert lines[3].startswith("django_release_socket: ")
+
+
+def test_preflight_of_units(run_module: RunModule, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A unit of other origin is refused before anything is stopped: stopping is by name."""
+    monkeypatch.setattr(Units, "__init__", lambda self, site: vars(self).update(site=site, directory=tmp_path))
+    arguments = {"site": "shop", "units": {"shop.socket": "[Socket]\n"}}
+    assert run_module("host_preflight", arguments)["changed_units"] == []
+    (tmp_path / "shop.socket").write_text("# Intermission: shop\n[Socket]\nBacklog=1\n")
+    assert run_module("host_preflight", arguments)["changed_units"] == ["shop.socket"]
+    (tmp_path / "shop.socket").write_text("[Socket]\n")
+    assert "shop.socket is there and is not shop's" in run_module("host_preflight", arguments)["msg"]
 
 
 def test_preflight_of_a_user_who_is_not_there(run_module: RunModule) -> None:
