@@ -123,8 +123,23 @@ def test_nginx_files(nginx: RunModule, tmp_path: Path) -> None:
     assert nginx("new\n") == told
     assert conf.read_text() == "new\n"
     assert not (tmp_path / "old.conf").exists()
-    assert nginx("new\n", check=True) == nginx("new\n") == {"changed": False, "diff": []}
+    assert nginx("new\n", check=True) == nginx("new\n") == UNCHANGED
     assert done(tmp_path) == ["start"]
+
+
+def test_nginx_files_that_are_kept_and_put_back(nginx: RunModule, tmp_path: Path) -> None:
+    conf = tmp_path / "site.conf"
+    nginx("first\n", keep=[str(conf)])
+    assert conf.read_text() == "first\n"
+    for check in (True, False):
+        assert nginx("second\n", check, keep=[str(conf)]) == {**UNCHANGED, "waiting": [str(conf)]}
+    assert conf.read_text() == "first\n"
+    assert nginx("first\n", keep=[str(conf)]) == UNCHANGED
+    former = nginx("second\n")["former"]
+    assert former == {str(conf): "first\n"}
+    nginx(former[str(conf)])
+    assert conf.read_text() == "first\n"
+    assert done(tmp_path) == ["start", "reload", "reload"]
 
 
 def test_nginx_files_that_are_refused(nginx: RunModule, tmp_path: Path) -> None:
@@ -148,11 +163,7 @@ def test_nginx_files_that_are_removed_leave_no_empty_directory(
     assert run_module("nginx_files", arguments)["changed"] is True
     assert [(tmp_path / name).exists() for name in ("made", "shared", "kept")] == [False, True, True]
     (tmp_path / "running").unlink()
-    assert (
-        run_module("nginx_files", arguments)
-        == run_module("nginx_files", arguments, True)
-        == {"changed": False, "diff": []}
-    )
+    assert run_module("nginx_files", arguments) == run_module("nginx_files", arguments, True) == UNCHANGED
     (tmp_path / "made").mkdir()
     assert run_module("nginx_files", arguments, True)["changed"] is True
     assert run_module("nginx_files", arguments)["changed"] is True
@@ -167,7 +178,7 @@ def test_pages_are_written_without_a_reload(nginx: RunModule, tmp_path: Path) ->
     assert not (tmp_path / "503.html").exists()
     assert nginx("new\n", pages=pages) == told
     assert (tmp_path / "503.html").read_text() == "<p>Back soon</p>"
-    assert nginx("new\n", pages=pages) == nginx("new\n", check=True, pages=pages) == {"changed": False, "diff": []}
+    assert nginx("new\n", pages=pages) == nginx("new\n", check=True, pages=pages) == UNCHANGED
     assert done(tmp_path) == ["start"]
 
 
