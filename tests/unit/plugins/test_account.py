@@ -32,6 +32,7 @@ ACCOUNT = f"""
     - name: Note it on the host
       ansible.builtin.set_fact:
         __django_release_flag_now: {{status: {{"on": true}}}}
+        __django_release_stopped: {{msg: it does not stop}}
 
     - name: Say it
       intermission.django.report:
@@ -67,10 +68,15 @@ def test_account(
     said: list[str],
     not_said: list[str],
 ) -> None:
-    variables = {"__django_release_phase": phase, "__django_release_migrated": phase != "close", "__django_migrate_result": {**RESULT, **result}}
+    variables = {
+        "__django_release_phase": phase,
+        "__django_release_migrated": phase != "close",
+        "__django_migrate_result": {**RESULT, **result},
+    }
     ran = ansible_playbook(ACCOUNT, "-e", json.dumps(variables))
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "stays closed: visitors see the maintenance page. Its background workers are stopped." in ran.stdout
+    assert "The app still runs on localhost: it does not stop" in ran.stdout
     assert [text for text in said if text not in ran.stdout] == []
     assert [text for text in not_said if text in ran.stdout] == []
 

@@ -76,6 +76,24 @@ def test_service(
         assert run_module("app_service", arguments)["changed"] is False
 
 
+def test_a_service_that_is_about_to_be_started_again_is_stopped(
+    run_module: RunModule, commands: dict[str, str], tmp_path: Path
+) -> None:
+    queued = tmp_path / "queued"
+    queued.touch()
+    commands.update(stop=f"rm {queued}", idle=f"test ! -e {queued}")
+    arguments = {"name": "the workers", "commands": commands, "state": "stopped"}
+    assert run_module("app_service", arguments)["changed"] is True
+    assert run_module("app_service", arguments)["changed"] is False
+
+
+def test_a_service_that_does_not_keep_running(run_module: RunModule, commands: dict[str, str], tmp_path: Path) -> None:
+    arguments = {"name": "the worker", "commands": commands, "state": "started"}
+    assert run_module("app_service", {**arguments, "watch_seconds": 0.2})["changed"] is True
+    commands["status"] = f"test -e {tmp_path}/running && rm {tmp_path}/running"
+    assert "did not keep running" in run_module("app_service", {**arguments, "watch_seconds": 600})["msg"]
+
+
 def test_a_service_that_fails(run_module: RunModule, commands: dict[str, str]) -> None:
     commands["start"] = "echo no such module >&2; false"
     result = run_module("app_service", {"name": "the app", "commands": commands, "state": "started"})
@@ -102,12 +120,17 @@ def test_who_is_cut_off_when_a_service_is_stopped(
     assert done(tmp_path) == ["stop"]
 
 
+UNCHANGED = {"changed": False, "diff": [], "waiting": [], "former": {}}
+
+
 @pytest.fixture
 def nginx(run_module: RunModule, commands: dict[str, str], tmp_path: Path) -> RunModule:
-    def run(content: str, check: bool = False, pages: dict[str, str] | None = None) -> dict[str, Any]:
+    def run(
+        content: str, check: bool = False, pages: dict[str, str] | None = None, keep: list[str] | None = None
+    ) -> dict[str, Any]:
         files = {str(tmp_path / "site.conf"): content, str(tmp_path / "old.conf"): ""}
         arguments = {"files": files, "pending": str(tmp_path / "pending"), "commands": commands}
-        return run_module("nginx_files", {**arguments, "pages": pages or {}}, check)
+        return run_module("nginx_files", {**arguments, "pages": pages or {}, "keep": keep or []}, check)
 
     return run
 
