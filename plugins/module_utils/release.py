@@ -7,6 +7,7 @@
       venvs/<key>/      a virtualenv per set of requirements, shared by the releases that have the same
       current           -> releases/<id>, swapped with one rename
       live.json         what was last activated and answered: release, environment digest, when
+      units/            the systemd units that each environment was run with, <digest>.json
       shared/           what outlives releases: static files, and environment -> environment.<digest>, swapped with current
 """
 
@@ -66,6 +67,7 @@ class Releases:
         self.virtualenvs = self.root / "venvs"
         self.current = self.root / "current"
         self.environment = self.root / "shared" / "environment"
+        self.units = self.root / "units"
         self.live_file = self.root / "live.json"
 
     def path(self, release: str) -> Path:
@@ -201,6 +203,9 @@ class Releases:
         environments = {live.get("environment"), former.get("environment"), _environment_of(self.environment)}
         for file in self.environment.parent.glob("environment.*"):
             if file.name.partition(".")[2] not in environments:
+                file.unlink()
+        for file in self.units.glob("*.json"):
+            if file.stem not in environments:
                 file.unlink()
         return [entry.name for entry in removed]
 

@@ -6,6 +6,7 @@ A unit belongs to the site whose mark its second line has. Units of other origin
 from __future__ import annotations
 
 import contextlib
+import json
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -102,6 +103,26 @@ class Units:
                 path.unlink(missing_ok=True)
                 sync_directory(self.directory)
         systemctl("daemon-reload")
+
+
+def kept(file: Path) -> dict[str, str]:
+    """Read the units that an environment was run with, by name, without the mark; ``{}`` where none were kept.
+
+    Raises UnitError where the file cannot be understood.
+    """
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise UnitError(f"{file} is damaged: remove it, and deploy again") from error
+    return {str(name): str(text) for name, text in content.items()}
+
+
+def keep(file: Path, units: Mapping[str, str]) -> None:
+    """Keep the units that an environment is run with, so that a way back to it finds them. Raises OSError."""
+    file.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    write_file(file, json.dumps(units).encode(), 0o600)
 
 
 def unfinished(names: Mapping[str, str]) -> list[str]:

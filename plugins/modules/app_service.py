@@ -101,8 +101,9 @@ def main() -> None:
     cut_off = 0
     try:
         running = service.running()
-        differs = {"started": lambda: not running, "stopped": lambda: not service.idle(), "reloaded": lambda: True}
-        changed = differs.get(params["state"], lambda: False)()
+        changed = {"started": not running, "reloaded": True, "told": False}.get(params["state"])
+        if changed is None:
+            changed = not service.idle()
         if changed and not module.check_mode:
             if params["state"] == "stopped":
                 if params["drain_socket"]:

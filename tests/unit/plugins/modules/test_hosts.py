@@ -514,9 +514,36 @@ def test_preflight_names_all_that_is_wrong_and_what_to_set(
     assert lines[3].startswith("django_release_socket: ")
 
 
-def test_preflight_of_units(run_module: RunModule, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A unit of other origin is refused before anything is stopped: stopping is by name."""
+@pytest.fixture
+def unit_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory of unit files, with a systemctl(1) that says yes to everything."""
     monkeypatch.setattr(Units, "__init__", lambda self, site: vars(self).update(site=site, directory=tmp_path))
+    said = "LoadState=loaded\nUnitFileState=enabled\nNeedDaemonReload=no"
+    monkeypatch.setattr("ansible_collections.intermission.django.plugins.module_utils.units.systemctl", lambda *_: said)
+    return tmp_path
+
+
+def test_units_are_those_of_the_environment_that_is_gone_back_to(run_module: RunModule, unit_files: Path) -> None:
+    def install(environment: str, **units: str) -> dict[str, Any]:
+        given = {"units": {f"shop.{kind}": text for kind, text in units.items()}} if units else {}
+        return run_module("systemd_units", {"site": "shop", "kept": str(unit_files / f"{environment}.json"), **given})
+
+    def has(kind: str, text: str) -> bool:
+        return (unit_files / f"shop.{kind}").read_text() == f"# Intermission: shop\n{text}"
+
+    install("one", socket="A", service="1")
+    install("two", socket="B", service="2")
+    assert install("one", socket="B", service="2")["changed"] is True
+    assert has("service", "1")
+    assert has("socket", "B")
+    assert install("one")["names"] == ["shop.service", "shop.socket"]
+    assert has("socket", "A")
+    assert install("none") == {"changed": False, "diff": [], "names": []}
+    assert has("socket", "A")
+
+
+def test_preflight_of_units(run_module: RunModule, unit_files: Path, tmp_path: Path) -> None:
+    """A unit of other origin is refused before anything is stopped: stopping is by name."""
     arguments = {"site": "shop", "units": {"shop.socket": "[Socket]\n"}}
     assert run_module("host_preflight", arguments)["changed_units"] == []
     (tmp_path / "shop.socket").write_text("# Intermission: shop\n[Socket]\nBacklog=1\n")
