@@ -71,6 +71,9 @@ options:
         description: The home directory that it is given where it is made.
         type: path
         required: true
+  root:
+    description: The site's directory, which its services have to see in their sandbox.
+    type: path
   units:
     description: The units of a site, by their names with their content, as the module M(intermission.django.systemd_units) is going to install them.
     type: dict
@@ -115,6 +118,7 @@ from ansible_collections.intermission.django.plugins.module_utils.preflight impo
     account_fault,
     certificate_fault,
     closed_ancestor,
+    hidden_by_sandbox,
     missing_packages,
     port_fault,
     socket_path_fault,
@@ -204,6 +208,11 @@ def faults(params: dict[str, Any]) -> list[str]:
             )
     if params["socket"] and (fault := socket_path_fault(params["socket"])):
         found.append(f"django_release_socket: {fault}. Choose a shorter one, for instance /run/shop/app.sock.")
+    if params["root"] and (hidden := hidden_by_sandbox(params["root"])):
+        found.append(
+            f"django_release_root: {params['root']} is below {hidden}, which systemd hides from the site's services "
+            "(ProtectHome=, PrivateTmp=): they could not start. Choose another place, for instance /srv/shop."
+        )
     if params["account"] and (fault := account_fault(**params["account"])):
         found.append(f"django_release_user: {fault}")
     return found
@@ -226,6 +235,7 @@ def main() -> None:
             "tls": {"type": "dict", "options": tls_spec},
             "systemd": {"type": "bool", "default": False},
             "account": {"type": "dict", "options": account_spec},
+            "root": {"type": "path"},
             "units": {"type": "dict"},
             "site": {"type": "str"},
             "packages": {"type": "list", "elements": "str", "default": []},

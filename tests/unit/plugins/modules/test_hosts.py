@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.intermission.django.plugins.module_utils import preflight
 from ansible_collections.intermission.django.plugins.module_utils.environment import dump
 from ansible_collections.intermission.django.plugins.module_utils.release import COMPLETE, Releases
 from ansible_collections.intermission.django.plugins.module_utils.state import StateDirectory
@@ -550,6 +551,24 @@ def test_preflight_of_units(run_module: RunModule, unit_files: Path, tmp_path: P
     assert run_module("host_preflight", arguments)["changed_units"] == ["shop.socket"]
     (tmp_path / "shop.socket").write_text("[Socket]\n")
     assert "shop.socket is there and is not shop's" in run_module("host_preflight", arguments)["msg"]
+
+
+@pytest.mark.parametrize("root", ["/home/ann/shop", "/root", "/run/user/0/shop", "/tmp/shop", "/srv/../var/tmp/shop"])
+def test_preflight_of_a_directory_that_the_sandbox_hides(run_module: RunModule, root: str) -> None:
+    assert "they could not start. Choose another place" in run_module("host_preflight", {"root": root})["msg"]
+
+
+def test_preflight_of_a_directory_that_leads_to_a_hidden_one(
+    run_module: RunModule, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preflight, "HIDDEN_DIRECTORIES", (str(tmp_path / "home"),))
+    (tmp_path / "shop").symlink_to(tmp_path / "home" / "shop")
+    assert f"is below {tmp_path}/home" in run_module("host_preflight", {"root": str(tmp_path / "shop")})["msg"]
+
+
+@pytest.mark.parametrize("root", ["/srv/shop", "/homestead/shop", "/opt/tmp/shop"])
+def test_preflight_of_a_directory_that_the_services_see(run_module: RunModule, root: str) -> None:
+    assert "msg" not in run_module("host_preflight", {"root": root})
 
 
 def test_preflight_of_a_user_who_is_not_there(run_module: RunModule) -> None:
