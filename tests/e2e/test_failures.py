@@ -76,7 +76,11 @@ def test_a_release_that_does_not_start_costs_visitors_nothing(shop: Shop, record
     with shop.visitors(record):
         run = shop.deploy("does_not_start")
     assert run.status == 2
-    assert "STATE This run has left the database as it was. shop serves what it served before." in run.words
+    assert (
+        "STATE This run has left the database as it was. shop serves the version from before; this run has renewed"
+        in run.words
+    )
+    assert "what check and collectstatic --noinput wrote." in run.words
     assert set(only_app_and_maintenance(shop, record)) == {"app 1"}
     live = json.loads((shop.root / "web1/shop/live.json").read_text())["release"]
     assert (shop.root / "web1/shop/current").resolve().name == live
