@@ -518,7 +518,11 @@ def test_preflight_names_all_that_is_wrong_and_what_to_set(
 @pytest.fixture
 def unit_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A directory of unit files, with a systemctl(1) that says yes to everything."""
-    monkeypatch.setattr(Units, "__init__", lambda self, site: vars(self).update(site=site, directory=tmp_path))
+
+    def place(self: Units, site: str) -> None:
+        self.site, self.directory = site, tmp_path
+
+    monkeypatch.setattr(Units, "__init__", place)
     said = "LoadState=loaded\nUnitFileState=enabled\nNeedDaemonReload=no"
     monkeypatch.setattr("ansible_collections.intermission.django.plugins.module_utils.units.systemctl", lambda *_: said)
     return tmp_path
