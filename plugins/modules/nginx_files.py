@@ -25,7 +25,7 @@ options:
     type: dict
     required: true
   keep:
-    description: Paths of O(files) that stay as they are where there is such a file already.
+    description: Paths of O(files) that stay as they are where there is such a file already. Nginx's test sees their content all the same.
     type: list
     elements: path
     default: []
@@ -134,7 +134,8 @@ def main() -> None:
             changed = bool(different or empty(module.params["tidy"])) or pending.exists() or not rests(files, service)
         else:
             changed = write_pages(pages)
-            changed = apply(files, pending, commands["test"], service) or changed
+            tried = {path: content for path, content in wanted.items() if path in waiting}
+            changed = apply(files, pending, commands["test"], service, tried) or changed
             for directory in empty(module.params["tidy"]):
                 directory.rmdir()
                 changed = True

@@ -159,6 +159,8 @@ def test_nginx_files_that_are_kept_and_put_back(nginx: RunModule, tmp_path: Path
         assert nginx("second\n", check, keep=[str(conf)]) == {**UNCHANGED, "waiting": [str(conf)]}
     assert conf.read_text() == "first\n"
     assert nginx("first\n", keep=[str(conf)]) == UNCHANGED
+    assert "Nginx refuses the new configuration" in nginx("wrong\n", keep=[str(conf)])["msg"]
+    assert conf.read_text() == "first\n"
     former = nginx("second\n")["former"]
     assert former == {str(conf): "first\n"}
     nginx(former[str(conf)])
