@@ -16,7 +16,7 @@ TEMPLATES = Path(__file__).parents[3] / "roles" / "django_release" / "templates"
 
 def unit(template: str, state: Path) -> str:
     """Render a unit as Ansible does, for a site with this state directory."""
-    environment = Environment(loader=FileSystemLoader(TEMPLATES), trim_blocks=True, keep_trailing_newline=True)
+    environment = Environment(loader=FileSystemLoader(TEMPLATES), trim_blocks=True)
     environment.filters["comment"] = lambda text: f"# {text}"
     return environment.get_template(template).render(
         ansible_managed="Ansible",
