@@ -9,6 +9,7 @@
       environments/<digest>   the settings and secrets that a release runs with, for root's eyes only
       environment       -> environments/<digest>, swapped with current
       live.json         what was last activated and answered: release, environment digest, when
+      units/            the systemd units that each environment was run with, <digest>.json
       shared/           what outlives releases: static files, uploads. The only one of these that the site's account may change
       shared/private/   what nobody but that account may read, such as an SQLite database
 """
@@ -79,6 +80,7 @@ class Releases:
         self.environments = self.root / "environments"
         self.environment = self.root / "environment"
         self.shared = self.root / "shared"
+        self.units = self.root / "units"
         self.live_file = self.root / "live.json"
 
     def path(self, release: str) -> Path:
@@ -227,6 +229,9 @@ class Releases:
         environments = {live.get("environment"), former.get("environment"), self.current_environment()}
         for file in self.environments.glob("*"):
             if file.name not in environments:
+                file.unlink()
+        for file in self.units.glob("*.json"):
+            if file.stem not in environments:
                 file.unlink()
         return [entry.name for entry in removed]
 

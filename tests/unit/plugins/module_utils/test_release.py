@@ -183,7 +183,11 @@ def test_prune_never_removes_what_is_in_use(host: Host) -> None:
         host.fake_virtualenv(release, f"venv-of-{release}")
     host.fake_virtualenv("new2", "venv-of-live-too")
     (host.root / "venvs" / "venv-of-nobody").mkdir()
+    host.releases.units.mkdir()
+    for environment in ("e1", "e2", "e3", "unused"):
+        (host.releases.units / f"{environment}.json").write_text("{}")
     assert host.releases.prune(1) == ["new1", "new0"]
+    assert host.names("units") == ["e1.json", "e2.json", "e3.json"]
     assert host.names("releases") == ["activated", "former", "live", "new2"]
     assert host.names("venvs") == ["venv-of-activated", "venv-of-former", "venv-of-live", "venv-of-live-too"]
     assert host.names("environments") == ["e1", "e2", "e3"]

@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.intermission.django.plugins.module_utils import preflight
 from ansible_collections.intermission.django.plugins.module_utils.environment import dump
 from ansible_collections.intermission.django.plugins.module_utils.release import COMPLETE, Releases
 from ansible_collections.intermission.django.plugins.module_utils.state import StateDirectory
+from ansible_collections.intermission.django.plugins.module_utils.units import Units
 
 from certificates import Authority
 
@@ -75,6 +77,24 @@ def test_service(
         assert run_module("app_service", arguments)["changed"] is False
 
 
+def test_a_service_that_is_about_to_be_started_again_is_stopped(
+    run_module: RunModule, commands: dict[str, str], tmp_path: Path
+) -> None:
+    queued = tmp_path / "queued"
+    queued.touch()
+    commands.update(stop=f"rm {queued}", idle=f"test ! -e {queued}")
+    arguments = {"name": "the workers", "commands": commands, "state": "stopped"}
+    assert run_module("app_service", arguments)["changed"] is True
+    assert run_module("app_service", arguments)["changed"] is False
+
+
+def test_a_service_that_does_not_keep_running(run_module: RunModule, commands: dict[str, str], tmp_path: Path) -> None:
+    arguments = {"name": "the worker", "commands": commands, "state": "started"}
+    assert run_module("app_service", {**arguments, "watch_seconds": 0.2})["changed"] is True
+    commands["status"] = f"test -e {tmp_path}/running && rm {tmp_path}/running"
+    assert "did not keep running" in run_module("app_service", {**arguments, "watch_seconds": 600})["msg"]
+
+
 def test_a_service_that_fails(run_module: RunModule, commands: dict[str, str]) -> None:
     commands["start"] = "echo no such module >&2; false"
     result = run_module("app_service", {"name": "the app", "commands": commands, "state": "started"})
@@ -101,12 +121,17 @@ def test_who_is_cut_off_when_a_service_is_stopped(
     assert done(tmp_path) == ["stop"]
 
 
+UNCHANGED = {"changed": False, "diff": [], "waiting": [], "former": {}}
+
+
 @pytest.fixture
 def nginx(run_module: RunModule, commands: dict[str, str], tmp_path: Path) -> RunModule:
-    def run(content: str, check: bool = False, pages: dict[str, str] | None = None) -> dict[str, Any]:
+    def run(
+        content: str, check: bool = False, pages: dict[str, str] | None = None, keep: list[str] | None = None
+    ) -> dict[str, Any]:
         files = {str(tmp_path / "site.conf"): content, str(tmp_path / "old.conf"): ""}
         arguments = {"files": files, "pending": str(tmp_path / "pending"), "commands": commands}
-        return run_module("nginx_files", {**arguments, "pages": pages or {}}, check)
+        return run_module("nginx_files", {**arguments, "pages": pages or {}, "keep": keep or []}, check)
 
     return run
 
@@ -122,8 +147,25 @@ def test_nginx_files(nginx: RunModule, tmp_path: Path) -> None:
     assert nginx("new\n") == told
     assert conf.read_text() == "new\n"
     assert not (tmp_path / "old.conf").exists()
-    assert nginx("new\n", check=True) == nginx("new\n") == {"changed": False, "diff": []}
+    assert nginx("new\n", check=True) == nginx("new\n") == UNCHANGED
     assert done(tmp_path) == ["start"]
+
+
+def test_nginx_files_that_are_kept_and_put_back(nginx: RunModule, tmp_path: Path) -> None:
+    conf = tmp_path / "site.conf"
+    nginx("first\n", keep=[str(conf)])
+    assert conf.read_text() == "first\n"
+    for check in (True, False):
+        assert nginx("second\n", check, keep=[str(conf)]) == {**UNCHANGED, "waiting": [str(conf)]}
+    assert conf.read_text() == "first\n"
+    assert nginx("first\n", keep=[str(conf)]) == UNCHANGED
+    assert "Nginx refuses the new configuration" in nginx("wrong\n", keep=[str(conf)])["msg"]
+    assert conf.read_text() == "first\n"
+    former = nginx("second\n")["former"]
+    assert former == {str(conf): "first\n"}
+    nginx(former[str(conf)])
+    assert conf.read_text() == "first\n"
+    assert done(tmp_path) == ["start", "reload", "reload"]
 
 
 def test_nginx_files_that_are_refused(nginx: RunModule, tmp_path: Path) -> None:
@@ -147,11 +189,7 @@ def test_nginx_files_that_are_removed_leave_no_empty_directory(
     assert run_module("nginx_files", arguments)["changed"] is True
     assert [(tmp_path / name).exists() for name in ("made", "shared", "kept")] == [False, True, True]
     (tmp_path / "running").unlink()
-    assert (
-        run_module("nginx_files", arguments)
-        == run_module("nginx_files", arguments, True)
-        == {"changed": False, "diff": []}
-    )
+    assert run_module("nginx_files", arguments) == run_module("nginx_files", arguments, True) == UNCHANGED
     (tmp_path / "made").mkdir()
     assert run_module("nginx_files", arguments, True)["changed"] is True
     assert run_module("nginx_files", arguments)["changed"] is True
@@ -166,7 +204,7 @@ def test_pages_are_written_without_a_reload(nginx: RunModule, tmp_path: Path) ->
     assert not (tmp_path / "503.html").exists()
     assert nginx("new\n", pages=pages) == told
     assert (tmp_path / "503.html").read_text() == "<p>Back soon</p>"
-    assert nginx("new\n", pages=pages) == nginx("new\n", check=True, pages=pages) == {"changed": False, "diff": []}
+    assert nginx("new\n", pages=pages) == nginx("new\n", check=True, pages=pages) == UNCHANGED
     assert done(tmp_path) == ["start"]
 
 
@@ -489,6 +527,7 @@ def test_preflight_of_a_host_that_is_right(run_module: RunModule, public_path: P
         == {
             "changed": False,
             "missing_packages": [],
+            "changed_units": [],
         }
     )
 
@@ -512,6 +551,66 @@ def test_preflight_names_all_that_is_wrong_and_what_to_set(
     assert lines[2].startswith("intermission_state_root: ")
     assert f"chmod o+x {public_path}/closed" in lines[2]
     assert lines[3].startswith("django_release_socket: ")
+
+
+@pytest.fixture
+def unit_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory of unit files, with a systemctl(1) that says yes to everything."""
+
+    def place(self: Units, site: str) -> None:
+        self.site, self.directory = site, tmp_path
+
+    monkeypatch.setattr(Units, "__init__", place)
+    said = "LoadState=loaded\nUnitFileState=enabled\nNeedDaemonReload=no"
+    monkeypatch.setattr("ansible_collections.intermission.django.plugins.module_utils.units.systemctl", lambda *_: said)
+    return tmp_path
+
+
+def test_units_are_those_of_the_environment_that_is_gone_back_to(run_module: RunModule, unit_files: Path) -> None:
+    def install(environment: str, **units: str) -> dict[str, Any]:
+        given = {"units": {f"shop.{kind}": text for kind, text in units.items()}} if units else {}
+        return run_module("systemd_units", {"site": "shop", "kept": str(unit_files / f"{environment}.json"), **given})
+
+    def has(kind: str, text: str) -> bool:
+        return (unit_files / f"shop.{kind}").read_text() == f"# Intermission: shop\n{text}"
+
+    install("one", socket="A", service="1")
+    install("two", socket="B", service="2")
+    assert install("one", socket="B", service="2")["changed"] is True
+    assert has("service", "1")
+    assert has("socket", "B")
+    assert install("one")["names"] == ["shop.service", "shop.socket"]
+    assert has("socket", "A")
+    assert install("none") == {"changed": False, "diff": [], "names": []}
+    assert has("socket", "A")
+
+
+def test_preflight_of_units(run_module: RunModule, unit_files: Path, tmp_path: Path) -> None:
+    """A unit of other origin is refused before anything is stopped: stopping is by name."""
+    arguments = {"site": "shop", "units": {"shop.socket": "[Socket]\n"}}
+    assert run_module("host_preflight", arguments)["changed_units"] == []
+    (tmp_path / "shop.socket").write_text("# Intermission: shop\n[Socket]\nBacklog=1\n")
+    assert run_module("host_preflight", arguments)["changed_units"] == ["shop.socket"]
+    (tmp_path / "shop.socket").write_text("[Socket]\n")
+    assert "shop.socket is there and is not shop's" in run_module("host_preflight", arguments)["msg"]
+
+
+@pytest.mark.parametrize("root", ["/home/ann/shop", "/root", "/run/user/0/shop", "/tmp/shop", "/srv/../var/tmp/shop"])
+def test_preflight_of_a_directory_that_the_sandbox_hides(run_module: RunModule, root: str) -> None:
+    assert "they could not start. Choose another place" in run_module("host_preflight", {"root": root})["msg"]
+
+
+def test_preflight_of_a_directory_that_leads_to_a_hidden_one(
+    run_module: RunModule, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preflight, "HIDDEN_DIRECTORIES", (str(tmp_path / "home"),))
+    (tmp_path / "shop").symlink_to(tmp_path / "home" / "shop")
+    assert f"is below {tmp_path}/home" in run_module("host_preflight", {"root": str(tmp_path / "shop")})["msg"]
+
+
+@pytest.mark.parametrize("root", ["/srv/shop", "/homestead/shop", "/opt/tmp/shop"])
+def test_preflight_of_a_directory_that_the_services_see(run_module: RunModule, root: str) -> None:
+    assert "msg" not in run_module("host_preflight", {"root": root})
 
 
 def test_preflight_of_a_user_who_is_not_there(run_module: RunModule) -> None:
