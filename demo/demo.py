@@ -105,7 +105,7 @@ def deploy(version: str) -> None:
 def fill() -> None:
     """Generate the shop's data."""
     site = ROOT / NODES[0] / "shop"
-    script = 'set -a; . ../../shared/environment; exec .venv/bin/python manage.py generate_orders --lines "$1"'
+    script = 'set -a; . ../../environment; exec .venv/bin/python manage.py generate_orders --lines "$1"'
     subprocess.run(["sh", "-c", script, "fill", str(ORDER_LINES)], cwd=site / "current", check=True)
 
 

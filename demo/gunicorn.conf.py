@@ -18,7 +18,7 @@ graceful_timeout = 35
 control_socket_disable = True
 raw_env = [
     f"{name}=" + re.sub(r"\\(.)", r"\1", value)
-    for name, value in re.findall(r'^(\w+)="(.*)"$', (root / "shared/environment").read_text(), re.MULTILINE)
+    for name, value in re.findall(r'^(\w+)="(.*)"$', (root / "environment").read_text(), re.MULTILINE)
 ]
 
 

@@ -39,7 +39,7 @@ def wait_until(condition: Callable[[], bool], what: str) -> None:
 
 
 class Gunicorn:
-    """The gunicorn of one node, below a root with `current` and `shared/environment`."""
+    """The gunicorn of one node, below a root with `current` and `environment`."""
 
     def __init__(self, root: Path) -> None:
         """Name its files."""

@@ -27,7 +27,7 @@ author:
 
 EXAMPLES = r"""
 - ansible.builtin.debug:
-    msg: "{{ {'engine': 'sqlite', 'path': '/srv/shop/shared/db.sqlite3'} | intermission.django.database_url }}"
+    msg: "{{ {'engine': 'sqlite', 'path': '/srv/shop/shared/private/db.sqlite3'} | intermission.django.database_url }}"
 """
 
 RETURN = r"""

@@ -27,7 +27,7 @@ author:
 EXAMPLES = r"""
 - ansible.builtin.copy:
     content: "{{ {'SHOP_DEBUG': '0'} | intermission.django.environment_file }}"
-    dest: /srv/shop/shared/environment
+    dest: /srv/shop/environment
     mode: "0600"
 """
 

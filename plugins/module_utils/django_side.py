@@ -1,7 +1,7 @@
 """What runs inside the site's own Django, with the release's Python: the plan of migrations, and migrating.
 
 This file and ``databases`` are fed to that Python on standard input (``migrations.program``), so that nothing is installed
-into the site. It takes its request as one JSON argument and writes its result as JSON to the file that the request names.
+into the site. It takes its request as one JSON argument and writes its result as JSON to the descriptor that the request names.
 """
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ def pending(alias: str, targets: dict[str, str] | None = None) -> list[dict[str,
             "app": migration.app_label,
             "name": migration.name,
             "label": f"{migration.app_label}.{migration.name}",
-            "operations": [operation.describe() for operation in migration.operations],
-            "atomic": migration.atomic and connection.features.can_rollback_ddl,
+            "operations": [str(operation.describe()) for operation in migration.operations],
+            "atomic": bool(migration.atomic and connection.features.can_rollback_ddl),
             "backwards": backwards,
             "reversible": all(operation.reversible for operation in migration.operations),
         }
@@ -125,7 +125,7 @@ def migrate(
     database = database_of(connection)
     result: dict[str, Any] = plan(alias, targets, bool(backup_directory))
     result.update(backup=None, restore=[], applied=[], failure="", failed_migration=None, halfway=False)
-    result.update(started=False, seconds=0.0)
+    result.update(started=False, seconds=0.0, traceback="")
     try:
         if result["faults"]:
             raise DatabaseFault("; ".join(result["faults"]))

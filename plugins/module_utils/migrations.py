@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import json
 import os
 import subprocess
 import tempfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Optional
 
 from ansible_collections.intermission.django.plugins.module_utils import databases, django_side
 from ansible_collections.intermission.django.plugins.module_utils.account import home, run_as
 from ansible_collections.intermission.django.plugins.module_utils.environment import load_file
+from ansible_collections.intermission.django.plugins.module_utils.places import (
+    PRIVATE_MODE,
+    PlaceError,
+    is_missing,
+    make,
+)
 
 PROGRAM = """
 import sys
@@ -25,8 +33,103 @@ module.main()
 """
 
 
+ANSWER_BYTES = 16 * 2**20
+
+
 class MigrationError(Exception):
     """The site's Django could not be asked; the message has what it said."""
+
+
+def _text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _text_or_none(value: Any) -> bool:
+    return value is None or isinstance(value, str)
+
+
+def _flag(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, (int, float))
+
+
+def _texts(value: Any) -> bool:
+    return isinstance(value, list) and all(map(_text, value))
+
+
+def _texts_by_name(value: Any) -> bool:
+    return isinstance(value, dict) and all(map(_text, value.values()))
+
+
+def _migrations(value: Any) -> bool:
+    return isinstance(value, list) and all(not _faults(entry, MIGRATION) for entry in value)
+
+
+Shape = Mapping[str, Callable[[Any], bool]]
+MIGRATION: Shape = {
+    "app": _text,
+    "name": _text,
+    "label": _text,
+    "operations": _texts,
+    "atomic": _flag,
+    "backwards": _flag,
+    "reversible": _flag,
+}
+PLAN: Shape = {
+    "engine": _text,
+    "vendor": _text,
+    "database": _text,
+    "host": _text,
+    "pending": _migrations,
+    "unknown": _texts,
+    "heads": _texts_by_name,
+    "faults": _texts,
+}
+RESULT: Shape = {
+    **PLAN,
+    "backup": _text_or_none,
+    "restore": _texts,
+    "applied": _texts,
+    "failure": _text,
+    "failed_migration": _text_or_none,
+    "halfway": _flag,
+    "started": _flag,
+    "seconds": _number,
+    "traceback": _text,
+}
+
+
+def _faults(answer: Any, shape: Shape) -> list[str]:
+    """Name what an answer has too much, too little, or in another shape."""
+    if not isinstance(answer, dict):
+        return ["no names"]
+    return sorted(
+        {
+            *(answer.keys() ^ shape.keys()),
+            *(name for name in shape.keys() & answer.keys() if not shape[name](answer[name])),
+        }
+    )
+
+
+def understood(text: bytes, shape: Shape) -> dict[str, Any]:
+    """Read an answer, which the site's own code can forge: Ansible would take some names in it for facts of the host.
+
+    Raises MigrationError where it has anything else than ``shape``.
+    """
+    answer: Any = None
+    with contextlib.suppress(ValueError, RecursionError):
+        answer = json.loads(text) if len(text) <= ANSWER_BYTES else None
+    faults = _faults(answer, shape)
+    if faults:
+        raise MigrationError(
+            f"the site's own code gave another answer than the one about its migrations ({', '.join(faults)[:300]}): look for "
+            "what in it, or in its packages, writes to files that it has not opened"
+        )
+    content: dict[str, Any] = answer
+    return content
 
 
 def process_environment(environment_file: Optional[str], user: Optional[str] = None) -> dict[str, str]:
@@ -46,16 +149,17 @@ def run(
 ) -> dict[str, Any]:
     """Run ``django_side`` in a project directory, as ``user`` where one is named.
 
-    Raises MigrationError with the last lines that it said.
+    The directory for backups is made before migrating; of one that will not do, a plan says so in its ``faults``. The answer
+    comes through an unnamed file, so that nothing can be put in its place. Raises MigrationError with the last lines that it
+    said, PlaceError where the directory for backups will not do, and OSError.
     """
-    with tempfile.TemporaryDirectory(prefix="intermission-") as directory:
-        result = Path(directory) / "result.json"
-        account = run_as(user)
-        for place in filter(None, (directory, request.get("backup_directory"))) if account else ():
-            os.makedirs(place, mode=0o700, exist_ok=True)
-            os.chown(place, account["user"], account["group"])
+    backups = Path(request["backup_directory"]) if request.get("backup_directory") else None
+    planning = request["verb"] == "plan"
+    if backups and not planning:
+        make(backups, user, PRIVATE_MODE)
+    with tempfile.TemporaryFile() as stream:
         answer = subprocess.run(
-            [python, "-", json.dumps({**request, "result": str(result)})],
+            [python, "-", json.dumps({**request, "result": stream.fileno()})],
             input=program(),
             cwd=project,
             env=process_environment(environment_file, user),
@@ -63,9 +167,17 @@ def run(
             text=True,
             errors="replace",
             check=False,
-            **account,
+            pass_fds=[stream.fileno()],
+            **run_as(user),
         )
-        if answer.returncode != 0 or not result.exists():
-            raise MigrationError((answer.stderr or answer.stdout).strip()[-4000:] or "it said nothing")
-        content: dict[str, Any] = json.loads(result.read_text(encoding="utf-8"))
-        return content
+        stream.seek(0)
+        content = stream.read(ANSWER_BYTES + 1)
+    if answer.returncode != 0 or not content:
+        raise MigrationError((answer.stderr or answer.stdout).strip()[-4000:] or "it said nothing")
+    result = understood(content, PLAN if planning else RESULT)
+    if backups and planning and result["pending"]:
+        try:
+            is_missing(backups, user)
+        except (PlaceError, OSError) as error:
+            result["faults"].append(f"The backup has no place: {error}")
+    return result

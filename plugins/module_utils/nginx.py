@@ -76,34 +76,45 @@ def empty(directories: list[str]) -> list[Path]:
     return [Path(name) for name in directories if Path(name).is_dir() and not any(Path(name).iterdir())]
 
 
-def apply(files: dict[str, Optional[str]], pending: Path, test: str, service: Service) -> bool:
+def apply(
+    files: dict[str, Optional[str]],
+    pending: Path,
+    test: str,
+    service: Service,
+    tried: Optional[dict[str, Optional[str]]] = None,
+) -> bool:
     """Bring the configuration to its content, test it, then start or reload Nginx; gives whether anything was done.
 
-    Where all files are removed, an Nginx that does not run is not started.
+    Where all files are removed, an Nginx that does not run is not started. Files in ``tried`` are tested together with
+    the others, and are as before when Nginx takes those up.
 
     ``pending`` holds the former contents from before the first write until Nginx has taken up the new ones: an
     apply that was cut short is finished, or put back, by the next. It says what is written into Nginx's configuration,
     so it has to lie where only its writer may write. Raises NginxError, ServiceError and OSError.
     """
     before = {path: old for path, (old, _) in changes(files).items()}
+    borrowed = {path: old for path, (old, _) in changes(tried or {}).items()}
     if pending.exists():
         former = json.loads(pending.read_text(encoding="utf-8"))
         before.update({Path(name): old for name, old in former.items()})
-    if not before and rests(files, service):
+    settled = not before and rests(files, service)
+    if settled and not borrowed:
         return False
-    write_file(pending, json.dumps({str(path): old for path, old in before.items()}).encode(), 0o600)
+    former = {**before, **borrowed}
+    write_file(pending, json.dumps({str(path): old for path, old in former.items()}).encode(), 0o600)
     try:
-        write_all({Path(name): content for name, content in files.items()})
+        write_all({Path(name): content for name, content in {**files, **(tried or {})}.items()})
         tested = run(test, service.seconds)
         if tested.returncode != 0:
             raise NginxError(f"Nginx refuses the new configuration:\n{(tested.stdout + tested.stderr).strip()}")
     except BaseException:
-        write_all(before)
+        write_all(former)
         pending.unlink()
         raise
-    if service.running():
+    write_all(borrowed)
+    if service.running() and not settled:
         service.reload()
     elif not rests(files, service):
         service.start()
     pending.unlink()
-    return True
+    return not settled

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Optional
 
 SUN_PATH_BYTES = 107
+HIDDEN_DIRECTORIES = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")
 LISTEN_STATE = "0A"
 PEM_MARKS = {"certificate": "-----BEGIN CERTIFICATE-----", "key": "PRIVATE KEY-----"}
 IPV4_IN_IPV6 = bytes(10) + b"\xff\xff"
@@ -24,6 +25,18 @@ def socket_path_fault(path: str) -> Optional[str]:
     length = len(os.fsencode(path))
     if length > SUN_PATH_BYTES:
         return f"{path} has {length} bytes, and a unix socket's path may have {SUN_PATH_BYTES}"
+    return None
+
+
+def hidden_by_sandbox(path: str) -> Optional[str]:
+    """Name the directory that systemd hides from the site's services, and ``path`` with it, or None.
+
+    ProtectHome= and PrivateTmp= of systemd.exec(5) do so. Where the way leads through symlinks, both ways count.
+    """
+    for way in (os.path.normpath(path), os.path.realpath(path)):
+        for hidden in HIDDEN_DIRECTORIES:
+            if f"{way}/".startswith(f"{hidden}/"):
+                return hidden
     return None
 
 

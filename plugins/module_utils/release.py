@@ -6,8 +6,12 @@
       releases/<id>/    the code, with .venv -> ../../venvs/<key> and .release.json
       venvs/<key>/      a virtualenv per set of requirements, shared by the releases that have the same
       current           -> releases/<id>, swapped with one rename
+      environments/<digest>   the settings and secrets that a release runs with, for root's eyes only
+      environment       -> environments/<digest>, swapped with current
       live.json         what was last activated and answered: release, environment digest, when
-      shared/           what outlives releases: static files, and environment -> environment.<digest>, swapped with current
+      units/            the systemd units that each environment was run with, <digest>.json
+      shared/           what outlives releases: static files, uploads. The only one of these that the site's account may change
+      shared/private/   what nobody but that account may read, such as an SQLite database
 """
 
 from __future__ import annotations
@@ -15,26 +19,34 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import pwd
 import re
 import shutil
 import stat
 import subprocess
 import tarfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Optional
 
-from ansible_collections.intermission.django.plugins.module_utils.account import home, run_as
+from ansible_collections.intermission.django.plugins.module_utils.account import fresh_home, run_as
 from ansible_collections.intermission.django.plugins.module_utils.files import (
+    NotPlainError,
+    read_plain,
     replace_symlink,
     sync_directory,
     write_file,
 )
+from ansible_collections.intermission.django.plugins.module_utils.places import (
+    MODE,
+    PRIVATE_MODE,
+    check_closed,
+    is_missing,
+    make,
+)
+from ansible_collections.intermission.django.plugins.module_utils.source import without_secrets
 
-DIRECTORY_MODE = 0o755
 ENVIRONMENT_MODE = 0o600
 COMPLETE = ".intermission-complete"
 INCLUDE = re.compile(r"\s*(?:-[rc]\s*|--(?:requirement|constraint)(?:\s+|\s*=\s*))(\S.*?)\s*(?:\s#.*)?$")
@@ -65,7 +77,10 @@ class Releases:
         self.directory = self.root / "releases"
         self.virtualenvs = self.root / "venvs"
         self.current = self.root / "current"
-        self.environment = self.root / "shared" / "environment"
+        self.environments = self.root / "environments"
+        self.environment = self.root / "environment"
+        self.shared = self.root / "shared"
+        self.units = self.root / "units"
         self.live_file = self.root / "live.json"
 
     def path(self, release: str) -> Path:
@@ -81,6 +96,11 @@ class Releases:
         target = _link_target(self.current)
         return Path(target).name if target else None
 
+    def current_environment(self) -> Optional[str]:
+        """Give the digest of the environment that ``environment`` points to, None before the first."""
+        target = _link_target(self.environment)
+        return Path(target).name if target else None
+
     def live(self) -> dict[str, Any]:
         """Read what was last activated and answered: ``release`` and ``environment``; ``{}`` before the first."""
         return _read_json(self.live_file)
@@ -90,28 +110,36 @@ class Releases:
         return (self.path(release) / ".venv/bin/python").exists()
 
     def missing(self, writable: Sequence[str], environment: str, content: str, user: Optional[str] = None) -> list[str]:
-        """List what ``make`` would make or mend: directories, and the environment file."""
-        paths = [str(path) for path, owner in self._directories(writable, user) if not _is_settled(path, owner)]
-        file = self.environment.with_name(f"environment.{environment}")
+        """List what ``make`` would make: directories, and the environment file. Raises PlaceError and OSError."""
+        for path in (self.root, self.directory, self.virtualenvs, self.environments):
+            check_closed(path, user)
+        paths = [str(path) for path, owner, _ in self._directories(writable, user) if is_missing(path, owner)]
+        file = self.environments / environment
         if not _holds(file, content):
             paths.append(str(file))
         return paths
 
-    def make(self, writable: Sequence[str], environment: str, content: str, user: Optional[str] = None) -> None:
+    def make(self, writable: Sequence[str], environment: str, content: str, user: Optional[str] = None) -> list[str]:
         """Make the site's directories, those in ``writable`` and ``shared`` for ``user``, and its environment file.
 
-        Raises ReleaseError where the account has put a symlink of its own in the way, and OSError.
+        Gives what was missing. Raises PlaceError where the account cannot write in a directory of its own, or can in one of
+        root's, KeyError where there is no such account, and OSError.
         """
-        for path, owner in self._directories(writable, user):
-            if not _is_settled(path, owner):
-                _settle(path, owner)
-        file = self.environment.with_name(f"environment.{environment}")
+        made = self.missing(writable, environment, content, user)
+        for path, owner, mode in self._directories(writable, user):
+            make(path, owner, mode)
+        file = self.environments / environment
         if not _holds(file, content):
             write_file(file, content.encode(), ENVIRONMENT_MODE)
+        return made
 
-    def _directories(self, writable: Sequence[str], user: Optional[str]) -> list[tuple[Path, Optional[str]]]:
-        own = [(self.directory, None), (self.environment.parent, user)]
-        return own + [(Path(path), user) for path in writable]
+    def _directories(self, writable: Sequence[str], user: Optional[str]) -> list[tuple[Path, Optional[str], int]]:
+        own: list[tuple[Path, Optional[str], int]] = [
+            (self.directory, None, MODE),
+            (self.environments, None, PRIVATE_MODE),
+        ]
+        own += [(self.shared, user, MODE), (self.shared / "private", user, PRIVATE_MODE)]
+        return own + [(Path(path), user, MODE) for path in writable]
 
     def unpack(self, archive: Path, release: str, version: str, origin: str) -> bool:
         """Unpack an archive as a release, whole or not at all, and remove it; gives whether it was not there before.
@@ -154,21 +182,21 @@ class Releases:
         return True
 
     def is_current(self, release: str, environment: str) -> bool:
-        """Tell whether ``current`` and ``shared/environment`` point at this release and this environment."""
-        return self.current_id() == release and _link_target(self.environment) == f"environment.{environment}"
+        """Tell whether ``current`` and ``environment`` point at this release and this environment."""
+        return self.current_id() == release and _link_target(self.environment) == f"environments/{environment}"
 
     def activate(self, release: str, environment: str) -> bool:
-        """Point ``current`` and ``shared/environment`` at a release and its environment, each with one rename.
+        """Point ``current`` and ``environment`` at a release and its environment, each with one rename.
 
         Raises ReleaseError where one of them is not there: nothing has been switched then.
         """
         if not self.describe(release):
             raise ReleaseError(f"there is no release {release} in {self.directory}")
-        if not self.environment.with_name(f"environment.{environment}").exists():
-            raise ReleaseError(f"there is no environment file {self.environment}.{environment}")
+        if not (self.environments / environment).exists():
+            raise ReleaseError(f"there is no environment file {self.environments / environment}")
         if self.is_current(release, environment):
             return False
-        replace_symlink(self.environment, f"environment.{environment}")
+        replace_symlink(self.environment, f"environments/{environment}")
         replace_symlink(self.current, f"releases/{release}")
         return True
 
@@ -198,9 +226,12 @@ class Releases:
                 _remove(unused, COMPLETE)
         live = self.live()
         former = live.get("former", {})
-        environments = {live.get("environment"), former.get("environment"), _environment_of(self.environment)}
-        for file in self.environment.parent.glob("environment.*"):
-            if file.name.partition(".")[2] not in environments:
+        environments = {live.get("environment"), former.get("environment"), self.current_environment()}
+        for file in self.environments.glob("*"):
+            if file.name not in environments:
+                file.unlink()
+        for file in self.units.glob("*.json"):
+            if file.stem not in environments:
                 file.unlink()
         return [entry.name for entry in removed]
 
@@ -258,13 +289,14 @@ class Releases:
             account = run_as(user)
             if account:
                 os.chown(directory, account["user"], account["group"])
-            _checked([python, "-m", "venv", str(directory)], user)
             pip = [str(directory / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
             wanted = [*pip, "-r", str(self.path(release) / requirements), *extra]
-            if wheelhouse:
-                _install_from(wheelhouse, wanted, user)
-            else:
-                _checked(wanted, user)
+            with fresh_home(user) as variables:
+                _checked([python, "-m", "venv", str(directory)], user, variables)
+                if wheelhouse:
+                    _install_from(wheelhouse, wanted, user, variables)
+                else:
+                    _checked(wanted, user, variables)
             write_file(directory / COMPLETE, b"")
             if wheelhouse:
                 wheelhouse.unlink()
@@ -276,48 +308,16 @@ class Releases:
         return True
 
 
-def _is_settled(directory: Path, owner: Optional[str]) -> bool:
-    """Tell whether a directory is there with the mode and owner that it needs."""
-    try:
-        status = directory.stat()
-        right_owner = not owner or status.st_uid == pwd.getpwnam(owner).pw_uid
-    except (FileNotFoundError, NotADirectoryError, KeyError):
-        return False
-    return stat.S_ISDIR(status.st_mode) and stat.S_IMODE(status.st_mode) == DIRECTORY_MODE and right_owner
-
-
-def _settle(directory: Path, owner: Optional[str]) -> None:
-    """Make a directory that everybody may enter, and give it to an account. Raises ReleaseError and OSError."""
-    number = pwd.getpwnam(owner).pw_uid if owner else -1
-    for path in (directory, *directory.parents) if owner else ():
-        if path.is_symlink() and path.lstat().st_uid == number != os.geteuid():
-            raise ReleaseError(
-                f"{path} is a symlink that {owner} has made, and would be followed as {_name_of_this_account()}: remove it, or "
-                f"make it as {_name_of_this_account()} where it is meant"
-            )
-    _make_readable(directory)
-    os.chown(directory, number, -1)
-    directory.chmod(DIRECTORY_MODE)
-
-
-def _name_of_this_account() -> str:
-    return pwd.getpwuid(os.geteuid()).pw_name
-
-
 def _holds(file: Path, content: str) -> bool:
     """Tell whether the environment file has this content, and is closed to others."""
     try:
-        return (file.read_text(encoding="utf-8"), stat.S_IMODE(file.stat().st_mode)) == (content, ENVIRONMENT_MODE)
-    except (FileNotFoundError, NotADirectoryError, UnicodeDecodeError):
+        return (read_plain(file), stat.S_IMODE(file.lstat().st_mode)) == (content.encode(), ENVIRONMENT_MODE)
+    except (FileNotFoundError, NotADirectoryError, NotPlainError):
         return False
 
 
 def _link_target(link: Path) -> Optional[str]:
     return os.readlink(link) if link.is_symlink() else None
-
-
-def _environment_of(link: Path) -> Optional[str]:
-    return (_link_target(link) or "").partition(".")[2] or None
 
 
 def _extract(stream: tarfile.TarFile, directory: Path) -> None:
@@ -327,7 +327,7 @@ def _extract(stream: tarfile.TarFile, directory: Path) -> None:
         stream.extractall(directory)
 
 
-def _install_from(wheelhouse: Path, pip: Sequence[str], user: Optional[str]) -> None:
+def _install_from(wheelhouse: Path, pip: Sequence[str], user: Optional[str], variables: Mapping[str, str]) -> None:
     directory = wheelhouse.with_suffix(".unpacked")
     shutil.rmtree(directory, ignore_errors=True)
     _make_readable(directory)
@@ -337,7 +337,7 @@ def _install_from(wheelhouse: Path, pip: Sequence[str], user: Optional[str]) -> 
     except (OSError, tarfile.TarError) as error:
         raise ReleaseError(f"the wheelhouse {wheelhouse} cannot be unpacked: {error}. Deploy again.") from error
     try:
-        _checked([*pip, "--no-index", "--find-links", str(directory)], user)
+        _checked([*pip, "--no-index", "--find-links", str(directory)], user, variables)
     except ReleaseError as error:
         missing = MISSING.search(str(error))
         if not missing:
@@ -353,7 +353,7 @@ def _install_from(wheelhouse: Path, pip: Sequence[str], user: Optional[str]) -> 
 
 def target_of(python: str) -> dict[str, str]:
     """Ask an interpreter which wheels it can use. Raises ReleaseError where it does not run."""
-    target: dict[str, str] = json.loads(_checked([python, "-c", TELL_TARGET]))
+    target: dict[str, str] = json.loads(_checked([python, "-I", "-c", TELL_TARGET]))
     return target
 
 
@@ -381,7 +381,7 @@ def _make_readable(directory: Path) -> None:
         level.chmod(0o755)
 
 
-def _checked(command: Sequence[str], user: Optional[str] = None) -> str:
+def _checked(command: Sequence[str], user: Optional[str] = None, variables: Optional[Mapping[str, str]] = None) -> str:
     result: subprocess.CompletedProcess[str] = subprocess.run(
         command,
         capture_output=True,
@@ -389,11 +389,12 @@ def _checked(command: Sequence[str], user: Optional[str] = None) -> str:
         errors="replace",
         check=False,
         cwd="/" if user else None,
-        env={**os.environ, **home(user)},
+        env={**os.environ, **(variables or {})},
         **run_as(user),
     )
     if result.returncode != 0:
-        raise ReleaseError(f"`{' '.join(command)}` failed:\n{(result.stdout + result.stderr).strip()[-3000:]}")
+        said = without_secrets((result.stdout + result.stderr).strip())[-3000:]
+        raise ReleaseError(f"`{without_secrets(' '.join(command))}` failed:\n{said}")
     return result.stdout
 
 

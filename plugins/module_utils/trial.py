@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shlex
 import signal
 import socket
@@ -24,6 +25,8 @@ HAND_OVER = (
     "os.execv(sys.argv[2], sys.argv[2:])\n"
 )
 STOP_SECONDS = 15
+WHOLE_WORD = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)")
+IN_WORD = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}|\$\$")
 
 
 class TrialError(Exception):
@@ -36,6 +39,38 @@ def program(command: str, directory: str) -> list[str]:
     if not words:
         raise ValueError("the command is empty")
     return words if "/" in words[0] else [os.path.join(directory, words[0]), *words[1:]]
+
+
+def expanded(words: list[str], environment: Mapping[str, str]) -> list[str]:
+    """Put the environment into the arguments of a command as systemd does (systemd.service(5), "Command lines").
+
+    ``${NAME}`` becomes its value wherever it stands, a word ``$NAME`` the words of its value, and ``$$`` a dollar sign.
+    The program itself is left as it is.
+    """
+    found = words[:1]
+    for word in words[1:]:
+        whole = WHOLE_WORD.fullmatch(word)
+        if whole:
+            found += environment.get(whole.group(1), "").split()
+        else:
+            found.append(
+                IN_WORD.sub(lambda match: environment.get(match.group(1), "") if match.group(1) else "$", word)
+            )
+    return found
+
+
+def settings(lines: str) -> dict[str, str]:
+    """Read the variables of the ``Environment=`` lines among lines of a unit's section ``[Service]``.
+
+    Raises ValueError where a quotation is not closed.
+    """
+    found: dict[str, str] = {}
+    for line in lines.splitlines():
+        name, _, value = line.partition("=")
+        if name.strip() == "Environment":
+            pairs = (word.partition("=") for word in shlex.split(value))
+            found = {**found, **{variable: content for variable, _, content in pairs}} if value.strip() else {}
+    return found
 
 
 class Server:
@@ -81,8 +116,7 @@ def serving(
             stdout=output,
             stderr=output,
             pass_fds=[listener.fileno()],
-            start_new_session=True,
-            **account,
+            **{"start_new_session": True, **account},
         )
         try:
             yield Server(process, path, output)

@@ -6,6 +6,7 @@ A unit belongs to the site whose mark its second line has. Units of other origin
 from __future__ import annotations
 
 import contextlib
+import json
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -42,6 +43,16 @@ class Units:
                 if mark(self.site) in text.splitlines()[:3]:
                     found[path.name] = text
         return found
+
+    def marked(self, units: Mapping[str, str]) -> dict[str, str]:
+        """Give units, name to content, with the mark of the site."""
+        return {name: f"{mark(self.site)}\n{text}" for name, text in units.items()}
+
+    def changed(self, units: Mapping[str, str]) -> list[str]:
+        """List the units, given without the mark, that the site has with another content. Raises UnitError as ``changes``."""
+        return [
+            name for name, (old, new) in self.changes(self.marked(units)).items() if old is not None and new is not None
+        ]
 
     def changes(self, wanted: Mapping[str, str]) -> dict[str, tuple[Optional[str], Optional[str]]]:
         """Find what differs: name to (content before, content after); None stands for a unit that is not there.
@@ -92,6 +103,26 @@ class Units:
                 path.unlink(missing_ok=True)
                 sync_directory(self.directory)
         systemctl("daemon-reload")
+
+
+def kept(file: Path) -> dict[str, str]:
+    """Read the units that an environment was run with, by name, without the mark; ``{}`` where none were kept.
+
+    Raises UnitError where the file cannot be understood.
+    """
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise UnitError(f"{file} is damaged: remove it, and deploy again") from error
+    return {str(name): str(text) for name, text in content.items()}
+
+
+def keep(file: Path, units: Mapping[str, str]) -> None:
+    """Keep the units that an environment is run with, so that a way back to it finds them. Raises OSError."""
+    file.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    write_file(file, json.dumps(units).encode(), 0o600)
 
 
 def unfinished(names: Mapping[str, str]) -> list[str]:

@@ -24,7 +24,9 @@ options:
     type: str
     required: true
   commands:
-    description: Commands C(start), C(stop), C(reload) and C(status); C(status) ends with 0 while the service runs.
+    description:
+      - Commands C(start), C(stop), C(reload) and C(status); C(status) ends with 0 while the service runs.
+      - C(idle) may be given too, and ends with 0 while there is nothing to stop, and C(log), which prints what the service said last.
     type: dict
     required: true
   state:
@@ -39,6 +41,10 @@ options:
     description: How long to wait for that, in seconds; the service is stopped all the same when they are over.
     type: float
     default: 30
+  watch_seconds:
+    description: How long to look afterwards whether a started or reloaded service goes on running, in seconds.
+    type: float
+    default: 0
   seconds:
     description: How long each command may take, in seconds.
     type: float
@@ -85,6 +91,7 @@ def main() -> None:
             "state": {"type": "str", "choices": ["started", "stopped", "reloaded", "told"], "required": True},
             "drain_socket": {"type": "path"},
             "drain_seconds": {"type": "float", "default": 30},
+            "watch_seconds": {"type": "float", "default": 0},
             "seconds": {"type": "float", "default": 60},
         },
         supports_check_mode=True,
@@ -94,7 +101,9 @@ def main() -> None:
     cut_off = 0
     try:
         running = service.running()
-        changed = {"started": not running, "stopped": running, "reloaded": True, "told": False}[params["state"]]
+        changed = {"started": not running, "reloaded": True, "told": False}.get(params["state"])
+        if changed is None:
+            changed = not service.idle()
         if changed and not module.check_mode:
             if params["state"] == "stopped":
                 if params["drain_socket"]:
@@ -104,6 +113,8 @@ def main() -> None:
                 service.reload()
             else:
                 service.start()
+        if params["watch_seconds"] and not module.check_mode:
+            service.watch(params["watch_seconds"])
     except (ServiceError, OSError) as error:
         module.fail_json(msg=str(error))
     module.exit_json(changed=changed, running=running, cut_off=cut_off)

@@ -43,6 +43,10 @@ options:
         description: The environment file that it runs with.
         type: path
         required: true
+      service_extra:
+        description: Lines of the service's section C([Service]), of which C(Environment=) counts here.
+        type: str
+        default: ""
       user:
         description: The account that it runs as; this one where it is not named.
         type: str
@@ -101,6 +105,7 @@ from typing import Any, Optional
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.intermission.django.plugins.module_utils.account import run_as
+from ansible_collections.intermission.django.plugins.module_utils.environment import load_file
 from ansible_collections.intermission.django.plugins.module_utils.migrations import process_environment
 from ansible_collections.intermission.django.plugins.module_utils.proof import (
     POLL_SECONDS,
@@ -109,8 +114,10 @@ from ansible_collections.intermission.django.plugins.module_utils.proof import (
 from ansible_collections.intermission.django.plugins.module_utils.trial import (
     Server,
     TrialError,
+    expanded,
     program,
     serving,
+    settings,
 )
 
 
@@ -127,8 +134,9 @@ def fault(params: dict[str, Any], socket: str, check: dict[str, Any]) -> str:
 @contextlib.contextmanager
 def on_trial(trial: dict[str, Any]) -> Iterator[Server]:
     """Start the release for as long as the block lasts."""
-    command = program(trial["command"], trial["programs"])
-    environment = process_environment(trial["environment_file"], trial["user"])
+    own = {"PATH": f"{trial['programs']}:/usr/local/bin:/usr/bin:/bin", **settings(trial["service_extra"])}
+    environment = {**process_environment(None, trial["user"]), **own, **load_file(trial["environment_file"])}
+    command = expanded(program(trial["command"], trial["programs"]), environment)
     with serving(command, trial["project"], environment, run_as(trial["user"])) as server:
         yield server
 
@@ -161,6 +169,7 @@ def main() -> None:
         "programs": {"type": "path", "required": True},
         "project": {"type": "path", "required": True},
         "environment_file": {"type": "path", "required": True},
+        "service_extra": {"type": "str", "default": ""},
         "user": {"type": "str"},
     }
     module = AnsibleModule(

@@ -46,7 +46,9 @@ options:
       - Forwards to the end of the release's own migrations where it is left out.
     type: dict
   backup_directory:
-    description: Where to put a backup before migrating; none is made where it is left out.
+    description:
+      - Where to put a backup before migrating; none is made where it is left out.
+      - Migrating makes the directory where it is missing. One that is there is left as it is, and O(user) has to be able to write in it.
     type: path
   keep_backups:
     description: How many backups to keep.
@@ -64,7 +66,7 @@ EXAMPLES = r"""
   intermission.django.database_migrate:
     python: /srv/shop/releases/1a2b3c4d5e6f/.venv/bin/python
     project: /srv/shop/releases/1a2b3c4d5e6f
-    environment_file: /srv/shop/shared/environment
+    environment_file: /srv/shop/environment
 """
 
 RETURN = r"""
@@ -112,6 +114,18 @@ failure:
   description: What the migration raised, or none.
   returned: with O(state=migrated)
   type: str
+failed_migration:
+  description: The migration that failed, or none.
+  returned: with O(state=migrated)
+  type: str
+traceback:
+  description: Where it was raised, or none.
+  returned: with O(state=migrated)
+  type: str
+seconds:
+  description: How long the migrations took.
+  returned: with O(state=migrated)
+  type: float
 started:
   description: Whether the schema may have been touched.
   returned: with O(state=migrated)
@@ -137,6 +151,7 @@ from ansible_collections.intermission.django.plugins.module_utils.migrations imp
     MigrationError,
     run,
 )
+from ansible_collections.intermission.django.plugins.module_utils.places import PlaceError
 
 
 def main() -> None:
@@ -169,6 +184,8 @@ def main() -> None:
             backup_directory=params["backup_directory"],
             keep_backups=params["keep_backups"],
         )
+    except PlaceError as error:
+        module.fail_json(msg=f"The backup has no place: {error}", started=False)
     except (MigrationError, OSError, KeyError) as error:
         module.fail_json(msg=str(error))
     changed = bool(result["applied"]) if migrating else params["state"] == "migrated" and bool(result["pending"])

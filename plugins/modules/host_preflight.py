@@ -71,6 +71,15 @@ options:
         description: The home directory that it is given where it is made.
         type: path
         required: true
+  root:
+    description: The site's directory, which its services have to see in their sandbox.
+    type: path
+  units:
+    description: The units of a site, by their names with their content, as the module M(intermission.django.systemd_units) is going to install them.
+    type: dict
+  site:
+    description: The site that O(units) belong to.
+    type: str
   packages:
     description: Debian packages that have to be there; those that are not are given back.
     type: list
@@ -94,6 +103,11 @@ missing_packages:
   returned: success
   type: list
   elements: str
+changed_units:
+  description: Those of O(units) that the site has with another content.
+  returned: success
+  type: list
+  elements: str
 """
 
 import contextlib
@@ -104,11 +118,16 @@ from ansible_collections.intermission.django.plugins.module_utils.preflight impo
     account_fault,
     certificate_fault,
     closed_ancestor,
+    hidden_by_sandbox,
     missing_packages,
     port_fault,
     socket_path_fault,
     split_listen,
     systemd_fault,
+)
+from ansible_collections.intermission.django.plugins.module_utils.units import (
+    UnitError,
+    Units,
 )
 
 EXAMPLES_OF_FILES = {
@@ -189,6 +208,11 @@ def faults(params: dict[str, Any]) -> list[str]:
             )
     if params["socket"] and (fault := socket_path_fault(params["socket"])):
         found.append(f"django_release_socket: {fault}. Choose a shorter one, for instance /run/shop/app.sock.")
+    if params["root"] and (hidden := hidden_by_sandbox(params["root"])):
+        found.append(
+            f"django_release_root: {params['root']} is below {hidden}, which systemd hides from the site's services "
+            "(ProtectHome=, PrivateTmp=): they could not start. Choose another place, for instance /srv/shop."
+        )
     if params["account"] and (fault := account_fault(**params["account"])):
         found.append(f"django_release_user: {fault}")
     return found
@@ -211,14 +235,25 @@ def main() -> None:
             "tls": {"type": "dict", "options": tls_spec},
             "systemd": {"type": "bool", "default": False},
             "account": {"type": "dict", "options": account_spec},
+            "root": {"type": "path"},
+            "units": {"type": "dict"},
+            "site": {"type": "str"},
             "packages": {"type": "list", "elements": "str", "default": []},
         },
+        required_by={"units": ("site",)},
         supports_check_mode=True,
     )
-    found = faults(module.params)
+    params = module.params
+    found = faults(params)
+    changed: list[str] = []
+    try:
+        if params["units"] and not found:
+            changed = Units(params["site"]).changed(params["units"])
+    except UnitError as error:
+        found.append(str(error))
     if found:
         module.fail_json(msg="\n".join(found))
-    module.exit_json(missing_packages=missing_packages(module.params["packages"]))
+    module.exit_json(missing_packages=missing_packages(params["packages"]), changed_units=changed)
 
 
 if __name__ == "__main__":

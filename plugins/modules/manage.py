@@ -48,7 +48,7 @@ EXAMPLES = r"""
     python: /srv/shop/current/.venv/bin/python
     project: /srv/shop/current
     command: [check]
-    environment_file: /srv/shop/shared/environment
+    environment_file: /srv/shop/environment
 """
 
 RETURN = r"""

@@ -24,6 +24,11 @@ options:
     description: Path of each file and its content; an empty content removes the file.
     type: dict
     required: true
+  keep:
+    description: Paths of O(files) that stay as they are where there is such a file already. Nginx's test sees their content all the same.
+    type: list
+    elements: path
+    default: []
   pages:
     description: Path of each file that Nginx serves, and its content; they are written first and need no reload.
     type: dict
@@ -64,7 +69,15 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-{}
+waiting:
+  description: Those of O(keep) that stayed as they are, and have another content than O(files) gives them.
+  returned: always
+  type: list
+  elements: str
+former:
+  description: Path of each of O(files) that was changed, and its content before; empty where there was none. It is what puts them back.
+  returned: always
+  type: dict
 """
 
 from pathlib import Path
@@ -90,6 +103,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "files": {"type": "dict", "required": True},
+            "keep": {"type": "list", "elements": "path", "default": []},
             "pages": {"type": "dict", "default": {}},
             "tidy": {"type": "list", "elements": "path", "default": []},
             "pending": {"type": "path", "required": True},
@@ -98,11 +112,18 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    files = {path: content or None for path, content in module.params["files"].items()}
+    wanted = {path: content or None for path, content in module.params["files"].items()}
+    files = {
+        path: content
+        for path, content in wanted.items()
+        if path not in module.params["keep"] or not Path(path).exists()
+    }
+    waiting = sorted(str(path) for path in changes(wanted) if str(path) not in files)
     pages = module.params["pages"]
     commands = module.params["commands"]
     service = Service("Nginx", commands, module.params["seconds"])
     pending = Path(module.params["pending"])
+    former = {str(path): old or "" for path, (old, _) in changes(files).items()}
     told = {
         path: (old, new if old else f"{len(new or '')} characters\n")
         for path, (old, new) in changes(pages, read_page).items()
@@ -117,13 +138,14 @@ def main() -> None:
             changed = bool(different or empty(module.params["tidy"])) or pending.exists() or not rests(files, service)
         else:
             changed = write_pages(pages)
-            changed = apply(files, pending, commands["test"], service) or changed
+            tried = {path: content for path, content in wanted.items() if path in waiting}
+            changed = apply(files, pending, commands["test"], service, tried) or changed
             for directory in empty(module.params["tidy"]):
                 directory.rmdir()
                 changed = True
     except (NginxError, ServiceError, OSError) as error:
-        module.fail_json(msg=str(error), diff=diff)
-    module.exit_json(changed=changed, diff=diff)
+        module.fail_json(msg=str(error), diff=diff, former=former)
+    module.exit_json(changed=changed, diff=diff, waiting=waiting, former=former)
 
 
 if __name__ == "__main__":

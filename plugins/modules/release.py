@@ -30,7 +30,7 @@ options:
       - V(target) tells what the host needs for its virtualenv.
       - V(installed) gives it its virtualenv, and dates its files to now, so that C(collectstatic) takes them for new.
       - V(prepared) notes that it passed its checks, with O(preparation).
-      - V(current) points C(current) at it, and C(shared/environment) at O(environment).
+      - V(current) points C(current) at it, and C(environment) at O(environment).
       - V(live) notes that it runs and answers.
       - V(pruned) removes all but the newest O(keep) releases, never one that is in use.
       - V(told) only tells.
@@ -72,11 +72,11 @@ options:
     type: str
     default: ""
   environment:
-    description: Digest in the name of the environment file C(shared/environment.<digest>).
+    description: Digest in the name of the environment file C(environments/<digest>).
     type: str
     default: ""
   directories:
-    description: Directories that the site's code may write to, for O(state=present).
+    description: Directories that the site's code may write to, for O(state=present). Those that are there are left as they are.
     type: list
     elements: path
     default: []
@@ -137,6 +137,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.intermission.django.plugins.module_utils.places import PlaceError
 from ansible_collections.intermission.django.plugins.module_utils.release import (
     ReleaseError,
     Releases,
@@ -226,16 +227,15 @@ def main() -> None:
     made: list[str] = []
     try:
         if params["state"] == "present":
-            made = releases.missing(params["directories"], params["environment"], params["content"], params["user"])
-            if not module.check_mode:
-                releases.make(params["directories"], params["environment"], params["content"], params["user"])
+            wanted = (params["directories"], params["environment"], params["content"], params["user"])
+            made = releases.missing(*wanted) if module.check_mode else releases.make(*wanted)
             changed = bool(made)
         elif module.check_mode:
             changed = would_change(releases, params)
         else:
             changed, removed = apply(releases, params)
         needed = needs_of(releases, params) if params["state"] == "target" else {}
-    except (ReleaseError, OSError, KeyError) as error:
+    except (ReleaseError, PlaceError, OSError, KeyError) as error:
         module.fail_json(msg=str(error))
     module.exit_json(
         changed=changed,

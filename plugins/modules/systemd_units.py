@@ -25,8 +25,16 @@ options:
     type: str
     required: true
   units:
-    description: Name of each unit, with its suffix, and its content. The mark of the site is added.
+    description:
+      - Name of each unit, with its suffix, and its content. The mark of the site is added.
+      - Where it is left out, the units of O(kept) are installed as they were, and nothing is done where there are none.
     type: dict
+  kept:
+    description:
+      - File that keeps the units of an environment. It is written where it is not there.
+      - Where it is, the services of O(units) get their content from it, for the environment is one that is gone back to. A socket stays
+        with O(units), because Nginx leads to it.
+    type: path
     required: true
 author:
   - The Intermission developers (@intermission)
@@ -36,21 +44,34 @@ EXAMPLES = r"""
 - name: Install the app's service and its socket
   intermission.django.systemd_units:
     site: shop
+    kept: /srv/shop/units/1a2b3c4d5e6f.json
     units:
       shop.socket: "{{ lookup('ansible.builtin.template', 'app.socket.j2') }}"
       shop.service: "{{ lookup('ansible.builtin.template', 'app.service.j2') }}"
 """
 
 RETURN = r"""
-{}
+names:
+  description: The units that the site has now.
+  returned: always
+  type: list
+  elements: str
 """
+
+from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.intermission.django.plugins.module_utils.units import (
     UnitError,
     Units,
-    mark,
+    keep,
+    kept,
 )
+
+
+def with_former_services(units: dict[str, str], former: dict[str, str]) -> dict[str, str]:
+    """Give the units, the services among them with the content that they had."""
+    return {name: former.get(name, text) if name.endswith(".service") else text for name, text in units.items()}
 
 
 def main() -> None:
@@ -58,22 +79,29 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "site": {"type": "str", "required": True},
-            "units": {"type": "dict", "required": True},
+            "units": {"type": "dict"},
+            "kept": {"type": "path", "required": True},
         },
         supports_check_mode=True,
     )
     units = Units(module.params["site"])
-    wanted = {name: f"{mark(units.site)}\n{text}" for name, text in module.params["units"].items()}
+    file, given = Path(module.params["kept"]), module.params["units"]
     try:
+        former = kept(file)
+        if given is None and not former:
+            module.exit_json(changed=False, diff=[], names=[])
+        wanted = units.marked(former if given is None else with_former_services(given, former))
         changes = units.changes(wanted)
         changed = bool(changes) if module.check_mode else units.install(wanted)
+        if given and not former and not module.check_mode:
+            keep(file, given)
     except (UnitError, OSError) as error:
         module.fail_json(msg=str(error))
     diff = [
         {"before_header": name, "after_header": name, "before": old or "", "after": new or ""}
         for name, (old, new) in changes.items()
     ]
-    module.exit_json(changed=changed, diff=diff)
+    module.exit_json(changed=changed, diff=diff, names=sorted(wanted))
 
 
 if __name__ == "__main__":

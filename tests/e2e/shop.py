@@ -14,7 +14,16 @@ from typing import Any
 from driving import BIN, CHECKOUT, Answer, Run, Site, wait_until
 
 NODES = ("web1", "web2")
-DEPLOYED = ("*/shop/current", "*/shop/releases", "*/shop/shared", "*/shop/live.json", "*/state", "shop.sqlite3*")
+DEPLOYED = (
+    "*/shop/current",
+    "*/shop/environment",
+    "*/shop/environments",
+    "*/shop/releases",
+    "*/shop/shared",
+    "*/shop/live.json",
+    "*/state",
+    "shop.sqlite3*",
+)
 ORDER_LINES = 50_000  # a quarter of what `make demo` has: enough for a migration of a second or two
 
 __all__ = ["BIN", "CHECKOUT", "NODES", "ORDER_LINES", "Answer", "Run", "Shop", "free_ports", "wait_until"]
@@ -66,7 +75,7 @@ class Shop(Site):
 
     def manage(self, *arguments: str) -> str:
         """Run a command of the live release's manage.py."""
-        script = 'set -a; . ../../shared/environment; exec .venv/bin/python manage.py "$@"'
+        script = 'set -a; . ../../environment; exec .venv/bin/python manage.py "$@"'
         current = self.root / "web1/shop/current"
         command = ["sh", "-c", script, "manage", *arguments]
         return subprocess.run(command, cwd=current, check=True, capture_output=True, text=True).stdout
@@ -89,7 +98,7 @@ class Shop(Site):
 def copy_deployed(source: Path, target: Path) -> None:
     """Copy all that a deploy changes from one root to another, in place of what is there; virtualenvs are never changed.
 
-    ``current`` goes first, for a link that leads nowhere is not found.
+    ``current`` and ``environment`` go first, for a link that leads nowhere is not found.
     """
     for pattern in DEPLOYED:
         for former in target.glob(pattern):

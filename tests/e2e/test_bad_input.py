@@ -173,10 +173,12 @@ def test_codes_that_are_no_fallback(shop: Shop) -> None:
 
 
 def test_line_that_nginx_refuses_puts_the_former_files_back(shop: Shop) -> None:
-    before = (shop.root / "web1/nginx/conf.d/intermission-shop.conf").read_text()
+    file = shop.root / "web1/nginx/conf.d/intermission-shop.server.conf"
+    before = file.read_text()
     run = shop.playbook("deploy.yml", maintenance_page_server_extra="no_such_directive on;")
     assert run.status != 0
     assert 'unknown directive "no_such_directive"' in run.words
-    assert "intermission-shop.conf:" in run.words
-    assert (shop.root / "web1/nginx/conf.d/intermission-shop.conf").read_text() == before
+    assert "intermission-shop.server.conf:" in run.words
+    assert "FAILED in the phase prepare" in run.words
+    assert file.read_text() == before
     assert shop.kinds() == {"app"}

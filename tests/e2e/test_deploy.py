@@ -60,7 +60,7 @@ def test_a_changed_setting_is_taken_up_by_the_same_release(shop: Shop) -> None:
         "SHOP_ALLOWED_HOSTS": "shop.example,127.0.0.1",
     }
     assert shop.deploy("v2", django_release_environment=environment).status == 0
-    content = (shop.root / "web1/shop/shared/environment").resolve()
+    content = (shop.root / "web1/shop/environment").resolve()
     assert 'SHOP_SECRET_KEY="another"' in content.read_text()
     assert content.stat().st_mode & 0o777 == 0o600
 

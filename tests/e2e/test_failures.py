@@ -58,11 +58,29 @@ def test_a_failed_migration_holds_the_site_closed_and_says_what_to_do(shop: Shop
     assert after["orders_orderline"]["rows"] >= before["orders_orderline"]["rows"]
 
 
+def test_a_second_deploy_that_fails_before_it_migrates_keeps_the_site_closed(shop: Shop) -> None:
+    """The first has left the database between two versions: the code from before must not be started on it."""
+    assert shop.deploy("fails_halfway").status == 2
+    run = shop.deploy("v2", maintenance_window_proof_url="http://127.0.0.1:1/", maintenance_window_proof_seconds=0)
+    assert run.status == 2
+    assert "FAILED in the phase close of v2" in run.words
+    assert (
+        "STATE shop stays closed: visitors see the maintenance page. A deploy before this one left it closed"
+        in run.words
+    )
+    assert shop.kinds() == {"maintenance"}
+    assert [shop.gunicorn(node, "status") for node in NODES] == [3, 3]
+
+
 def test_a_release_that_does_not_start_costs_visitors_nothing(shop: Shop, record: Path) -> None:
     with shop.visitors(record):
         run = shop.deploy("does_not_start")
     assert run.status == 2
-    assert "STATE This run has left the database as it was. shop serves what it served before." in run.words
+    assert (
+        "STATE This run has left the database as it was. shop serves the version from before; this run has renewed"
+        in run.words
+    )
+    assert "what check and collectstatic --noinput wrote." in run.words
     assert set(only_app_and_maintenance(shop, record)) == {"app 1"}
     live = json.loads((shop.root / "web1/shop/live.json").read_text())["release"]
     assert (shop.root / "web1/shop/current").resolve().name == live
@@ -78,6 +96,26 @@ def test_a_failure_after_the_gate_has_closed_reopens_every_node(shop: Shop, reco
     assert shop.versions() == {"1"}
     assert set(only_app_and_maintenance(shop, record)) == {"app 1", "maintenance"}
     assert "orders.0002" not in shop.manage("showmigrations", "--plan", "orders").split("[X]")[-1]
+
+
+@pytest.mark.parametrize(
+    ("version", "failure", "phase"),
+    [
+        ("v1", {"django_release_manage_commands": [["no_such_command"]]}, "prepare"),
+        ("v2", {"maintenance_window_proof_url": "http://127.0.0.1:1/", "maintenance_window_proof_seconds": 0}, "close"),
+    ],
+)
+def test_a_server_that_leads_elsewhere_is_not_left_behind_by_a_failure(
+    shop: Shop, version: str, failure: dict[str, object], phase: str
+) -> None:
+    files = [shop.root / node / "nginx/conf.d/intermission-shop.server.conf" for node in NODES]
+    before = [file.read_text() for file in files]
+    run = shop.deploy(version, maintenance_page_app_socket=str(shop.root / "nobody.sock"), **failure)
+    assert run.status == 2
+    assert f"FAILED in the phase {phase}" in run.words
+    assert ("Install the server that was kept" in run.words) is (phase == "close")
+    assert [file.read_text() for file in files] == before
+    assert shop.versions() == {"1"}
 
 
 def test_a5_a_host_that_cannot_be_reached_stops_the_deploy_for_all(shop: Shop) -> None:
@@ -178,4 +216,4 @@ def test_secrets_stand_in_no_output_and_no_process_list(shop: Shop) -> None:
     assert "only-for-the-demo-on-this-machine" not in run.output
     listed = subprocess.run(["ps", "axww"], capture_output=True, text=True, check=True).stdout
     assert "only-for-the-demo-on-this-machine" not in listed
-    assert os.stat(shop.root / "web1/shop/shared/environment").st_mode & 0o777 == 0o600
+    assert os.stat(shop.root / "web1/shop/environment").st_mode & 0o777 == 0o600

@@ -134,7 +134,8 @@ class Site:
         (self.www / "static/shop.css").write_text("a style")
         (self.www / ".well-known/acme-challenge/token").write_text("a proof")
         for path, content in self.role.files.items():
-            Path(path).write_text(content)
+            if content:
+                Path(path).write_text(content)
         user = f"user {WORKER} {_group_of(WORKER)};" if os.geteuid() == 0 else ""
         main = MAIN_CONFIGURATION.format(user=user, socket=self.socket, http_lines=http_lines)
         (self.root / "nginx.conf").write_text(main)

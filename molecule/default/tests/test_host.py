@@ -39,8 +39,10 @@ def test_the_app_writes_below_shared_and_nowhere_else(host: Host) -> None:
 
 
 def test_only_root_reads_the_environment_file_and_only_nginx_connects_to_the_app(host: Host) -> None:
-    environment = host.file(host.check_output("readlink -f /srv/shop/shared/environment"))
+    environment = host.file(host.check_output("readlink -f /srv/shop/environment"))
     assert (environment.user, environment.mode) == ("root", 0o600)
+    directory = host.file("/srv/shop/environments")
+    assert (directory.user, directory.mode) == ("root", 0o700)
     socket = host.file("/run/shop/app.sock")
     assert (socket.user, socket.mode) == ("www-data", 0o600)
 

@@ -129,5 +129,6 @@ def test_a16_a_reboot_in_the_middle_of_a_deploy_does_not_start_the_background_wo
         wait_until(lambda: host.service("nginx").is_running, "Nginx runs")
         assert site.ask(node).kind == "maintenance"
         assert not host.service("shop-worker-ticker").is_running
+        assert not host.service("shop").is_running
     finally:
-        host.check_output(f"rm -rf {STATE}/on {STATE}/windows/deploy-test; systemctl start shop-worker-ticker")
+        host.check_output(f"rm -rf {STATE}/on {STATE}/windows/deploy-test; systemctl start shop shop-worker-ticker")

@@ -58,7 +58,7 @@ def sql(host: Host, statement: str) -> str:
 
 
 def manage(web: Host, command: str) -> str:
-    settings = "--property=EnvironmentFile=/srv/shop/shared/environment --property=User=shop"
+    settings = "--property=EnvironmentFile=/srv/shop/environment --property=User=shop"
     place = "--property=WorkingDirectory=/srv/shop/current"
     python = "/srv/shop/current/.venv/bin/python"
     return str(web.check_output(f"systemd-run --quiet --pipe {settings} {place} {python} manage.py {command}"))
@@ -75,7 +75,7 @@ def test_2_a_deploy_is_refused_while_somebody_else_migrates(site: Fleet, somebod
     assert run.status == 2
     assert "FAILED in the phase migrate of v2" in run.words
     assert re.search(r"another migration of shop is running \(session \d+: localhost\)", run.words)
-    assert "STATE This run has left the database as it was. shop serves what it served before." in run.words
+    assert "STATE This run has left the database as it was. shop serves the version from before" in run.words
     assert (site.versions(), site.kinds("POST")) == ({"1"}, {"app"})
 
 

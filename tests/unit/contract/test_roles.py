@@ -158,6 +158,7 @@ def test_every_task_has_a_name_and_a_full_module_name(role: Path) -> None:
         "retries",
         "delay",
         "any_errors_fatal",
+        "ignore_errors",
         "ignore_unreachable",
         "tags",
     }

@@ -26,7 +26,8 @@ HOSTS = """
       ansible.builtin.add_host:
         name: "{{ item.name }}"
         groups: "{{ item.groups }}"
-        ansible_connection: local
+        ansible_connection: "{{ item.ansible_connection | default('local') }}"
+        ansible_port: "{{ item.ansible_port | default(22) }}"
         ansible_host: "{{ item.address }}"
       loop: "{{ hosts }}"
       changed_when: false
@@ -47,6 +48,20 @@ HOSTS = """
     - name: Show
       ansible.builtin.debug:
         msg: "URL={{ __django_database_url }} CLIENTS={{ __django_database_clients | sort | join(' ') }} END"
+"""
+SERVE = """
+    - name: Serve
+      block:
+        - name: All together
+          any_errors_fatal: true
+          block:
+            - name: Database
+              ansible.builtin.include_role:
+                name: intermission.django.django_database
+      rescue:
+        - name: Show
+          ansible.builtin.debug:
+            msg: "RESCUED={{ inventory_hostname }} {{ ansible_failed_result.msg }}"
 """
 WEB1 = {"name": "web1", "groups": ["shop"], "address": "10.0.0.1"}
 WEB2 = {"name": "web2", "groups": ["shop"], "address": "10.0.0.2"}
@@ -96,7 +111,7 @@ def run(
             "postgres://shop:p%40ss@db.lan:5433/shop",
             "10.0.0.1 10.0.0.2",
         ),
-        ({"django_database_engine": "sqlite"}, (WEB1,), "sqlite:////srv/shop/shared/db.sqlite3", ""),
+        ({"django_database_engine": "sqlite"}, (WEB1,), "sqlite:////srv/shop/shared/private/db.sqlite3", ""),
         (
             {"django_database_url": "postgis://u:p@db.lan/x"},
             (WEB1, WEB2),
@@ -175,3 +190,15 @@ def test_former_clients_are_forgotten_where_there_are_any(
     )
     assert status == 0, said
     assert ("hostssl" in (tmp_path / "pg_hba.conf").read_text(), "changed=1" in said) == (False, bool(former))
+
+
+def test_a_database_host_that_cannot_be_reached_is_named_by_every_web_host(ansible_playbook: Playbook) -> None:
+    """Ansible would take the web host that delegates to it for unreachable, and run no rescue there."""
+    playbook = HOSTS.partition("    - name: Check\n")[0] + SERVE
+    away = {"ansible_connection": "ansible.builtin.ssh", "ansible_port": 1, "address": "127.0.0.1"}
+    variables = {**POSTGRESQL, "django_database_host": "db1", "intermission_platform": "systemd"}
+    ran = ansible_playbook(playbook, "-e", json.dumps({"hosts": [WEB1, WEB2, {**DB1, **away}], **variables}))
+    said = " ".join((ran.stdout + ran.stderr).split())
+    for web in ("web1", "web2"):
+        assert f"RESCUED={web} db1, which carries the database: it could not be reached: " in said
+    assert "unreachable=1" not in said

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import fcntl
 import os
+import pwd
+import re
 import shutil
 import sqlite3
 import stat
@@ -18,6 +20,7 @@ from ansible_collections.intermission.django.plugins.module_utils.migrations imp
     process_environment,
     run,
 )
+from ansible_collections.intermission.django.plugins.module_utils.places import PlaceError
 
 MANAGE = """
 import os
@@ -57,6 +60,7 @@ class Migration(migrations.Migration):
     dependencies = {dependencies!r}
     operations = [{operations}]
 """
+ANSWERS = "stream = open(json.loads(sys.argv[2])['result'], 'w')\n"
 COLUMNS = "[('id', models.AutoField(primary_key=True)), ('name', models.CharField(max_length=9))]"
 CREATE = f"migrations.CreateModel('Leaf', {COLUMNS})"
 ADD = "migrations.AddField('leaf', 'price', models.IntegerField(default=1))"
@@ -235,10 +239,37 @@ def test_another_migration_holds_the_lock(project: Project) -> None:
 
 def test_a_backup_that_cannot_be_made_stops_before_anything_is_touched(project: Project) -> None:
     project.backups.touch()
-    result = project.migrate()
-    assert result["failure"].startswith("FileExistsError")
-    assert (result["started"], result["applied"]) == (False, [])
+    with pytest.raises(PlaceError, match="backups is not a directory"):
+        project.migrate()
     assert project.tables() == {}
+    plan = project.ask(backup_directory=str(project.backups))
+    assert plan["faults"] == [
+        f"The backup has no place: {project.backups} is not a directory: remove it, or name another place"
+    ]
+
+
+def test_a_plan_makes_no_directory(project: Project) -> None:
+    assert project.ask(backup_directory=str(project.backups))["faults"] == []
+    assert not project.backups.exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be led astray")
+def test_a_directory_that_is_there_is_never_given_to_the_account(project: Project, public_path: Path) -> None:
+    answer = project.ask()
+    python = public_path / "python"
+    python.write_text(f"#!/usr/bin/python3\nimport json, sys\n{ANSWERS}json.dump({answer!r}, stream)\n")
+    python.chmod(0o755)
+    others, link = public_path / "others", public_path / "backups"
+    others.mkdir()
+    link.symlink_to(others)
+    os.lchown(link, pwd.getpwnam("nobody").pw_uid, -1)
+    for place, message in ((others, "nobody cannot write in it"), (link, "is a symlink that nobody has made")):
+        arguments = {"user": "nobody", "database": "default", "targets": None, "backup_directory": str(place)}
+        plan = run(str(python), str(public_path), None, verb="plan", **arguments)
+        assert [fault for fault in plan["faults"] if message in fault]
+        with pytest.raises(PlaceError, match=message):
+            run(str(python), str(public_path), None, verb="migrate", keep_backups=5, **arguments)
+    assert (others.stat().st_uid, others.stat().st_mode & 0o777) == (0, 0o755)
 
 
 def test_migrations_of_a_newer_release_are_told(project: Project) -> None:
@@ -300,6 +331,36 @@ def test_a_project_that_does_not_start_is_told(project: Project, file: str, cont
     (project.path / file).write_text(content)
     with pytest.raises(MigrationError, match=message):
         project.ask()
+
+
+FORGER = """
+import json
+
+dump = json.dump
+json.dump = lambda result, stream: {forgery}
+"""
+
+
+@pytest.mark.parametrize(
+    ("forgery", "said"),
+    [
+        (
+            "dump({**result, 'ansible_facts': {'django_release_service_extra': 'ExecStartPre=+id'}}, stream)",
+            "ansible_facts",
+        ),
+        ("dump({**result, 'pending': [{**result['pending'][0], 'more': 1}]}, stream)", "(pending)"),
+        ("dump({**result, 'heads': {'tea': ['0001']}, 'faults': 'none'}, stream)", "(faults, heads)"),
+        ("dump({name: value for name, value in result.items() if name != 'host'}, stream)", "(host)"),
+        ("dump([], stream)", "another answer"),
+        ("stream.write('[' * 100000)", "another answer"),
+        ("stream.write(json.dumps(result) + ' ' * 2**24)", "another answer"),
+    ],
+)
+def test_an_answer_that_is_forged_by_the_sites_code_is_refused(project: Project, forgery: str, said: str) -> None:
+    (project.path / "settings.py").write_text(SETTINGS + FORGER.replace("{forgery}", forgery))
+    for ask in (project.ask, project.migrate):
+        with pytest.raises(MigrationError, match=re.escape(said)):
+            ask()
 
 
 def test_a_manage_py_that_exits_is_understood(project: Project) -> None:

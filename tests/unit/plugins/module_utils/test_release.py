@@ -39,8 +39,8 @@ class Host:
         return self.releases.unpack(self.archive(files or NOTHING), release, f"version of {release}", "here")
 
     def environment(self, name: str) -> None:
-        (self.root / "shared").mkdir(parents=True, exist_ok=True)
-        (self.root / "shared" / f"environment.{name}").write_text(name)
+        (self.root / "environments").mkdir(parents=True, exist_ok=True)
+        (self.root / "environments" / name).write_text(name)
 
     def go_live(self, release: str, environment: str = "e1") -> None:
         self.unpack(release)
@@ -116,9 +116,9 @@ def test_activate_switches_release_and_environment(host: Host) -> None:
     assert not host.releases.is_current("r1", "e1")
     assert host.releases.activate("r1", "e1")
     assert str((host.root / "current").readlink()) == "releases/r1"
-    assert str((host.root / "shared" / "environment").readlink()) == "environment.e1"
+    assert str((host.root / "environment").readlink()) == "environments/e1"
     assert (host.root / "current" / "requirements.txt").exists()
-    assert (host.root / "shared" / "environment").read_text() == "e1"
+    assert (host.root / "environment").read_text() == "e1"
     assert host.releases.is_current("r1", "e1")
     assert not host.releases.activate("r1", "e1")
     host.environment("e2")
@@ -128,7 +128,7 @@ def test_activate_switches_release_and_environment(host: Host) -> None:
 
 @pytest.mark.parametrize(
     ("release", "environment", "message"),
-    [("r2", "e1", "there is no release r2"), ("r1", "e2", "there is no environment file .*environment.e2")],
+    [("r2", "e1", "there is no release r2"), ("r1", "e2", "there is no environment file .*environments/e2")],
 )
 def test_what_is_not_there_is_not_activated(host: Host, release: str, environment: str, message: str) -> None:
     host.go_live("r1")
@@ -183,10 +183,14 @@ def test_prune_never_removes_what_is_in_use(host: Host) -> None:
         host.fake_virtualenv(release, f"venv-of-{release}")
     host.fake_virtualenv("new2", "venv-of-live-too")
     (host.root / "venvs" / "venv-of-nobody").mkdir()
+    host.releases.units.mkdir()
+    for environment in ("e1", "e2", "e3", "unused"):
+        (host.releases.units / f"{environment}.json").write_text("{}")
     assert host.releases.prune(1) == ["new1", "new0"]
+    assert host.names("units") == ["e1.json", "e2.json", "e3.json"]
     assert host.names("releases") == ["activated", "former", "live", "new2"]
     assert host.names("venvs") == ["venv-of-activated", "venv-of-former", "venv-of-live", "venv-of-live-too"]
-    assert host.names("shared") == ["environment", "environment.e1", "environment.e2", "environment.e3"]
+    assert host.names("environments") == ["e1", "e2", "e3"]
 
 
 def test_prune_keeps_nothing_but_what_is_in_use(host: Host) -> None:
@@ -353,6 +357,40 @@ def test_requirements_that_cannot_be_installed_are_told_and_tried_again(host: Ho
         with pytest.raises(ReleaseError, match="(?s)pip install .* failed:.*Invalid requirement"):
             host.releases.build_virtualenv("r1", "requirements.txt", python, [])
     assert not (host.releases.path("r1") / ".venv").is_symlink()
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root builds for another account")
+def test_nothing_in_the_accounts_home_changes_what_is_installed(public_path: Path) -> None:
+    host = Host(public_path)
+    python, told = public_path / "python", public_path / "told"
+    tell = f'echo "$2 $(id -un) $PYTHONNOUSERSITE $(stat -c "%U %a %n" "$HOME")" >>{told}'
+    python.write_text(
+        f'#!/bin/sh\n[ "$1" = -m ] && {tell}\n[ "$2" = venv ] && mkdir "$3/bin" && cp "$0" "$3/bin/python"\ntrue\n'
+    )
+    python.chmod(0o755)
+    told.touch()
+    told.chmod(0o666)
+    host.unpack("r1")
+    assert host.releases.build_virtualenv("r1", "requirements.txt", str(python), [], "nobody")
+    steps = [line.rpartition(" ") for line in told.read_text().splitlines()]
+    assert [step for step, _, _ in steps] == ["venv nobody 1 nobody 700", "pip nobody 1 nobody 700"]
+    assert not any(Path(directory).exists() for _, _, directory in steps)
+
+
+def test_no_token_of_a_package_is_told(host: Host, tmp_path: Path) -> None:
+    python = tmp_path / "python"
+    python.write_text(
+        '#!/bin/sh\n[ "$2" = venv ] && mkdir "$3/bin" && cp "$0" "$3/bin/python" && exit\n[ "$2" = pip ] || exit 0\n'
+        "echo no way to https://s3cret@git.example.com/two >&2; exit 1\n"
+    )
+    python.chmod(0o755)
+    host.unpack("r1")
+    with pytest.raises(ReleaseError) as failed:
+        extra = ["git+https://ada:s3cret@git.example.com/one"]
+        host.releases.build_virtualenv("r1", "requirements.txt", str(python), extra)
+    assert "s3cret" not in str(failed.value)
+    for url in ("git+https://git.example.com/one` failed:", "no way to https://git.example.com/two"):
+        assert url in str(failed.value)
 
 
 def make_wheel(directory: Path, version: str) -> Path:

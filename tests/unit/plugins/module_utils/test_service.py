@@ -109,6 +109,35 @@ def test_a_service_that_does_not_come_to_the_state(verb: str, status: str, messa
         getattr(service, verb)()
 
 
+def test_what_is_about_to_be_started_again_is_stopped_although_it_does_not_run(tmp_path: Path) -> None:
+    queued = tmp_path / "queued"
+    queued.touch()
+    commands = {"stop": f"rm {queued}", "status": "false", "idle": f"test ! -e {queued}"}
+    service = Service("the app", commands, 20)
+    assert (service.running(), service.idle()) == (False, False)
+    service.stop()
+    assert service.idle()
+
+
+def test_a_failure_is_told_with_what_the_service_said_last() -> None:
+    commands = {"start": "false", "reload": "true", "status": "false", "log": "echo 'no module named shop'"}
+    for verb in ("start", "reload"):
+        with pytest.raises(ServiceError, match="It said last:\nno module named shop$"):
+            getattr(Service("the app", commands, 0.5), verb)()
+
+
+def test_a_service_that_does_not_keep_running_is_found(tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    runs.write_text("...")
+    commands = {"status": f"sed -i s/.// {runs}; grep -q . {runs}", "log": "echo broken"}
+    with pytest.raises(ServiceError, match="the worker did not keep running\nIt said last:\nbroken"):
+        Service("the worker", commands, 20).watch(600)
+
+
+def test_a_service_that_keeps_running_is_let_be() -> None:
+    Service("the worker", {"status": "true"}, 20).watch(0.2)
+
+
 def test_a_command_that_takes_too_long_is_ended_with_what_it_started(tmp_path: Path) -> None:
     command = f"sleep 600 & echo $! >{tmp_path}/pid; wait"
     with pytest.raises(ServiceError, match="took longer than 1 s"):

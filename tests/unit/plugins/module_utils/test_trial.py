@@ -8,7 +8,13 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.intermission.django.plugins.module_utils.proof import ask
-from ansible_collections.intermission.django.plugins.module_utils.trial import TrialError, program, serving
+from ansible_collections.intermission.django.plugins.module_utils.trial import (
+    TrialError,
+    expanded,
+    program,
+    serving,
+    settings,
+)
 
 SERVER = """
 import os, socket
@@ -38,6 +44,26 @@ def test_the_program_is_one_of_the_releases(command: str, words: list[str]) -> N
 def test_no_command_is_an_error() -> None:
     with pytest.raises(ValueError, match="empty"):
         program("", "/venv/bin")
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["gunicorn", "--workers", "${WORKERS}"], ["gunicorn", "--workers", "4"]),
+        (["gunicorn", "--bind=${HOST}:${PORT}"], ["gunicorn", "--bind=:80"]),
+        (["gunicorn", "$OPTIONS", "shop"], ["gunicorn", "--threads", "2", "shop"]),
+        (["gunicorn", "$MISSING", "a$OPTIONS", "$$OPTIONS"], ["gunicorn", "a$OPTIONS", "$OPTIONS"]),
+        (["${PORT}"], ["${PORT}"]),
+    ],
+)
+def test_variables_in_a_command_are_expanded_as_systemd_does(words: list[str], expected: list[str]) -> None:
+    assert expanded(words, {"WORKERS": "4", "PORT": "80", "OPTIONS": "--threads 2"}) == expected
+
+
+def test_the_variables_among_a_services_lines() -> None:
+    lines = "Nice=1\nEnvironment=A=1 'B=two words'\nEnvironment=A=3\n# Environment=C=4\n"
+    assert settings(lines) == {"A": "3", "B": "two words"}
+    assert settings(lines + "Environment=\n") == {}
 
 
 def test_a_server_gets_its_socket_as_systemd_gives_it_and_ends_with_the_block(tmp_path: Path) -> None:

@@ -8,7 +8,14 @@ from typing import Any
 
 import pytest
 from ansible_collections.intermission.django.plugins.module_utils import units as module
-from ansible_collections.intermission.django.plugins.module_utils.units import UnitError, Units, mark, systemctl
+from ansible_collections.intermission.django.plugins.module_utils.units import (
+    UnitError,
+    Units,
+    keep,
+    kept,
+    mark,
+    systemctl,
+)
 
 
 class Systemd:
@@ -115,6 +122,16 @@ def test_a_unit_of_other_origin_is_never_written_over(
     assert not (units.directory / "shop.socket").exists()
 
 
+def test_units_that_would_change_are_named_before_anything_changes(units: Units, systemd: Systemd) -> None:
+    texts = {"shop.socket": "[Socket]\n", "shop.service": "[Service]\n"}
+    assert units.changed(texts) == []
+    units.install(units.marked(texts))
+    assert units.changed(texts) == []
+    assert units.changed({**texts, "shop.socket": "[Socket]\nBacklog=1\n", "shop-worker-beat.service": ""}) == [
+        "shop.socket"
+    ]
+
+
 def test_units_of_another_site_are_not_looked_at(units: Units, systemd: Systemd) -> None:
     other = units.directory / "blog.service"
     other.write_text(f"{mark('blog')}\n[Service]\n")
@@ -122,6 +139,17 @@ def test_units_of_another_site_are_not_looked_at(units: Units, systemd: Systemd)
     units.install({})
     assert other.exists()
     assert units.installed() == {}
+
+
+def test_units_are_kept_for_the_way_back(tmp_path: Path) -> None:
+    file = tmp_path / "units" / "abc.json"
+    assert kept(file) == {}
+    keep(file, {"shop.service": "[Service]\n"})
+    assert kept(file) == {"shop.service": "[Service]\n"}
+    assert file.stat().st_mode & 0o777 == 0o600
+    file.write_text("{")
+    with pytest.raises(UnitError, match="is damaged: remove it, and deploy again"):
+        kept(file)
 
 
 def test_what_systemctl_says_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

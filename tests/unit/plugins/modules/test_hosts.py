@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.intermission.django.plugins.module_utils import preflight
 from ansible_collections.intermission.django.plugins.module_utils.environment import dump
 from ansible_collections.intermission.django.plugins.module_utils.release import COMPLETE, Releases
 from ansible_collections.intermission.django.plugins.module_utils.state import StateDirectory
+from ansible_collections.intermission.django.plugins.module_utils.units import Units
 
 from certificates import Authority
 
@@ -75,6 +77,24 @@ def test_service(
         assert run_module("app_service", arguments)["changed"] is False
 
 
+def test_a_service_that_is_about_to_be_started_again_is_stopped(
+    run_module: RunModule, commands: dict[str, str], tmp_path: Path
+) -> None:
+    queued = tmp_path / "queued"
+    queued.touch()
+    commands.update(stop=f"rm {queued}", idle=f"test ! -e {queued}")
+    arguments = {"name": "the workers", "commands": commands, "state": "stopped"}
+    assert run_module("app_service", arguments)["changed"] is True
+    assert run_module("app_service", arguments)["changed"] is False
+
+
+def test_a_service_that_does_not_keep_running(run_module: RunModule, commands: dict[str, str], tmp_path: Path) -> None:
+    arguments = {"name": "the worker", "commands": commands, "state": "started"}
+    assert run_module("app_service", {**arguments, "watch_seconds": 0.2})["changed"] is True
+    commands["status"] = f"test -e {tmp_path}/running && rm {tmp_path}/running"
+    assert "did not keep running" in run_module("app_service", {**arguments, "watch_seconds": 600})["msg"]
+
+
 def test_a_service_that_fails(run_module: RunModule, commands: dict[str, str]) -> None:
     commands["start"] = "echo no such module >&2; false"
     result = run_module("app_service", {"name": "the app", "commands": commands, "state": "started"})
@@ -101,12 +121,17 @@ def test_who_is_cut_off_when_a_service_is_stopped(
     assert done(tmp_path) == ["stop"]
 
 
+UNCHANGED = {"changed": False, "diff": [], "waiting": [], "former": {}}
+
+
 @pytest.fixture
 def nginx(run_module: RunModule, commands: dict[str, str], tmp_path: Path) -> RunModule:
-    def run(content: str, check: bool = False, pages: dict[str, str] | None = None) -> dict[str, Any]:
+    def run(
+        content: str, check: bool = False, pages: dict[str, str] | None = None, keep: list[str] | None = None
+    ) -> dict[str, Any]:
         files = {str(tmp_path / "site.conf"): content, str(tmp_path / "old.conf"): ""}
         arguments = {"files": files, "pending": str(tmp_path / "pending"), "commands": commands}
-        return run_module("nginx_files", {**arguments, "pages": pages or {}}, check)
+        return run_module("nginx_files", {**arguments, "pages": pages or {}, "keep": keep or []}, check)
 
     return run
 
@@ -122,8 +147,25 @@ def test_nginx_files(nginx: RunModule, tmp_path: Path) -> None:
     assert nginx("new\n") == told
     assert conf.read_text() == "new\n"
     assert not (tmp_path / "old.conf").exists()
-    assert nginx("new\n", check=True) == nginx("new\n") == {"changed": False, "diff": []}
+    assert nginx("new\n", check=True) == nginx("new\n") == UNCHANGED
     assert done(tmp_path) == ["start"]
+
+
+def test_nginx_files_that_are_kept_and_put_back(nginx: RunModule, tmp_path: Path) -> None:
+    conf = tmp_path / "site.conf"
+    nginx("first\n", keep=[str(conf)])
+    assert conf.read_text() == "first\n"
+    for check in (True, False):
+        assert nginx("second\n", check, keep=[str(conf)]) == {**UNCHANGED, "waiting": [str(conf)]}
+    assert conf.read_text() == "first\n"
+    assert nginx("first\n", keep=[str(conf)]) == UNCHANGED
+    assert "Nginx refuses the new configuration" in nginx("wrong\n", keep=[str(conf)])["msg"]
+    assert conf.read_text() == "first\n"
+    former = nginx("second\n")["former"]
+    assert former == {str(conf): "first\n"}
+    nginx(former[str(conf)])
+    assert conf.read_text() == "first\n"
+    assert done(tmp_path) == ["start", "reload", "reload"]
 
 
 def test_nginx_files_that_are_refused(nginx: RunModule, tmp_path: Path) -> None:
@@ -147,11 +189,7 @@ def test_nginx_files_that_are_removed_leave_no_empty_directory(
     assert run_module("nginx_files", arguments)["changed"] is True
     assert [(tmp_path / name).exists() for name in ("made", "shared", "kept")] == [False, True, True]
     (tmp_path / "running").unlink()
-    assert (
-        run_module("nginx_files", arguments)
-        == run_module("nginx_files", arguments, True)
-        == {"changed": False, "diff": []}
-    )
+    assert run_module("nginx_files", arguments) == run_module("nginx_files", arguments, True) == UNCHANGED
     (tmp_path / "made").mkdir()
     assert run_module("nginx_files", arguments, True)["changed"] is True
     assert run_module("nginx_files", arguments)["changed"] is True
@@ -166,7 +204,7 @@ def test_pages_are_written_without_a_reload(nginx: RunModule, tmp_path: Path) ->
     assert not (tmp_path / "503.html").exists()
     assert nginx("new\n", pages=pages) == told
     assert (tmp_path / "503.html").read_text() == "<p>Back soon</p>"
-    assert nginx("new\n", pages=pages) == nginx("new\n", check=True, pages=pages) == {"changed": False, "diff": []}
+    assert nginx("new\n", pages=pages) == nginx("new\n", check=True, pages=pages) == UNCHANGED
     (change,) = nginx("new\n", check=True, pages=dict.fromkeys(pages, "<p>Soon</p>"))["diff"]
     assert (change["before"], change["after"]) == ("<p>Back soon</p>", "<p>Soon</p>")
     assert done(tmp_path) == ["start"]
@@ -176,8 +214,8 @@ def test_pages_are_written_without_a_reload(nginx: RunModule, tmp_path: Path) ->
 def release(run_module: RunModule, tmp_path: Path) -> RunModule:
     """Run release on a host that has the archive of one release."""
     (tmp_path / "requirements.txt").touch()
-    (tmp_path / "srv" / "shared").mkdir(parents=True)
-    (tmp_path / "srv" / "shared" / "environment.e1").touch()
+    (tmp_path / "srv" / "environments").mkdir(parents=True)
+    (tmp_path / "srv" / "environments" / "e1").touch()
 
     def run(state: str, check: bool = False, **arguments: Any) -> dict[str, Any]:
         common = {"root": str(tmp_path / "srv"), "state": state, "id": "r1", "environment": "e1", "preparation": "p1"}
@@ -209,45 +247,81 @@ def test_the_states_of_a_release(release: RunModule, tmp_path: Path) -> None:
 def test_a_sites_directories_and_environment_file(release: RunModule, tmp_path: Path) -> None:
     site = tmp_path / "srv"
     wanted = {"directories": [str(site / "shared/media")], "environment": "e2", "content": 'KEY="secret"\n'}
-    made = [site / "releases", site / "shared/media", site / "shared/environment.e2"]
+    made = [site / name for name in ("releases", "shared", "shared/private", "shared/media", "environments/e2")]
     told = release("present", check=True, **wanted)
     assert (told["changed"], told["diff"]["after"]) == (True, "".join(f"{path}\n" for path in made))
-    assert [path.exists() for path in made] == [False, False, False]
+    assert not any(path.exists() for path in made)
     assert release("present", **wanted) == told
     assert made[-1].read_text() == 'KEY="secret"\n'
-    assert [path.stat().st_mode & 0o777 for path in made] == [0o755, 0o755, 0o600]
+    assert [path.stat().st_mode & 0o777 for path in made] == [0o755, 0o755, 0o700, 0o755, 0o600]
     assert release("present", check=True, **wanted)["changed"] is release("present", **wanted)["changed"] is False
     made[-1].chmod(0o644)
-    made[1].chmod(0o777)
-    assert release("present", **wanted)["diff"]["after"] == f"{made[1]}\n{made[2]}\n"
-    assert [path.stat().st_mode & 0o777 for path in made] == [0o755, 0o755, 0o600]
+    made[3].chmod(0o2775)
+    assert release("present", **wanted)["diff"]["after"] == f"{made[-1]}\n"
+    assert [path.stat().st_mode & 0o7777 for path in made] == [0o755, 0o755, 0o700, 0o2775, 0o600]
 
 
-def test_the_account_of_the_site_owns_what_it_writes_to(release: RunModule, tmp_path: Path) -> None:
-    media = tmp_path / "srv/shared/media"
-    wanted = {"directories": [str(media)], "environment": "e1"}
+def test_nothing_in_the_accounts_own_directory_is_taken_for_the_environment(
+    release: RunModule, public_path: Path
+) -> None:
+    site = public_path / "srv"
+    wanted = {"root": str(site), "environment": "e2", "user": "nobody" if os.geteuid() == 0 else None}
+    release("present", content='KEY="secret"\n', **wanted)
+    owners = [(path.stat().st_uid, path.stat().st_mode & 0o777) for path in (site / "environments", site)]
+    assert owners == [(os.geteuid(), 0o700), (os.geteuid(), 0o755)]
+    (site / "shared/environment").symlink_to("/etc/shadow")
+    (site / "shared/environment.x").mkdir()
+    assert release("pruned", **wanted)["changed"] is False
+    assert sorted(path.name for path in (site / "shared").iterdir()) == ["environment", "environment.x", "private"]
+    (public_path / "others").write_text('KEY="secret"\n')
+    (public_path / "others").chmod(0o600)
+    (site / "environments/e2").unlink(missing_ok=True)
+    (site / "environments/e2").symlink_to(public_path / "others")
+    assert release("present", content='KEY="secret"\n', **wanted)["changed"] is True
+    assert not (site / "environments/e2").is_symlink()
+
+
+def test_the_account_of_the_site_owns_what_is_made_for_it(release: RunModule, public_path: Path) -> None:
+    media = public_path / "srv/shared/media"
+    wanted = {"root": str(public_path / "srv"), "directories": [str(media)], "environment": "e1"}
     assert release("present", check=True, user="nobody-of-this-name", **wanted)["changed"] is True
     if os.geteuid() == 0:
         nobody = pwd.getpwnam("nobody").pw_uid
         release("present", user="nobody", **wanted)
-        assert [path.stat().st_uid for path in (media.parent, media, tmp_path / "srv/releases")] == [nobody, nobody, 0]
+        owned = (media.parent, media.with_name("private"), media, public_path / "srv/releases")
+        assert [path.stat().st_uid for path in owned] == [nobody, nobody, nobody, 0]
         assert release("present", user="nobody", **wanted)["changed"] is False
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be led astray")
-def test_root_follows_no_link_that_the_account_has_made(release: RunModule, tmp_path: Path) -> None:
-    elsewhere = tmp_path / "elsewhere"
-    elsewhere.mkdir()
-    (tmp_path / "srv/shared/media").symlink_to(elsewhere)
-    os.lchown(tmp_path / "srv/shared/media", pwd.getpwnam("nobody").pw_uid, -1)
-    for path in ("srv/shared/media", "srv/shared/media/new"):
-        said = release("present", user="nobody", directories=[str(tmp_path / path)])
-        assert "shared/media is a symlink that nobody has made" in said["msg"]
-    assert elsewhere.stat().st_uid == 0
-    assert not list(elsewhere.iterdir())
-    os.lchown(tmp_path / "srv/shared/media", 0, -1)
-    assert release("present", user="nobody", directories=[str(tmp_path / "srv/shared/media")])["changed"] is True
-    assert elsewhere.stat().st_uid == pwd.getpwnam("nobody").pw_uid
+def test_nothing_is_made_where_a_directory_is_not_the_accounts_to_write_in(
+    release: RunModule, public_path: Path
+) -> None:
+    wanted = {"root": str(public_path / "srv"), "user": "nobody"}
+    (public_path / "elsewhere").mkdir()
+    (public_path / "link").symlink_to("elsewhere")
+    os.lchown(public_path / "link", pwd.getpwnam("nobody").pw_uid, -1)
+    for name, message in (("elsewhere", "nobody cannot write in it"), ("link/new", "a symlink that nobody has made")):
+        for check in (True, False):
+            assert message in release("present", check, directories=[str(public_path / name)], **wanted)["msg"]
+    assert (public_path / "elsewhere").stat().st_uid == 0
+    assert not (public_path / "srv").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has something to lose")
+@pytest.mark.parametrize("name", [".", "releases", "venvs", "environments"])
+def test_root_takes_nothing_from_a_directory_that_the_account_can_write_in(
+    release: RunModule, public_path: Path, name: str
+) -> None:
+    place = public_path / "srv" / name
+    place.mkdir(parents=True)
+    os.chown(place, pwd.getpwnam("nobody").pw_uid, -1)
+    for check in (True, False):
+        assert (
+            f"nobody can write in {place}"
+            in release("present", check, root=str(public_path / "srv"), user="nobody")["msg"]
+        )
+    assert not (public_path / "srv/shared").exists()
 
 
 def test_a_release_is_installed(release: RunModule, tmp_path: Path) -> None:
@@ -455,6 +529,7 @@ def test_preflight_of_a_host_that_is_right(run_module: RunModule, public_path: P
         == {
             "changed": False,
             "missing_packages": [],
+            "changed_units": [],
         }
     )
 
@@ -478,6 +553,66 @@ def test_preflight_names_all_that_is_wrong_and_what_to_set(
     assert lines[2].startswith("intermission_state_root: ")
     assert f"chmod o+x {public_path}/closed" in lines[2]
     assert lines[3].startswith("django_release_socket: ")
+
+
+@pytest.fixture
+def unit_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory of unit files, with a systemctl(1) that says yes to everything."""
+
+    def place(self: Units, site: str) -> None:
+        self.site, self.directory = site, tmp_path
+
+    monkeypatch.setattr(Units, "__init__", place)
+    said = "LoadState=loaded\nUnitFileState=enabled\nNeedDaemonReload=no"
+    monkeypatch.setattr("ansible_collections.intermission.django.plugins.module_utils.units.systemctl", lambda *_: said)
+    return tmp_path
+
+
+def test_units_are_those_of_the_environment_that_is_gone_back_to(run_module: RunModule, unit_files: Path) -> None:
+    def install(environment: str, **units: str) -> dict[str, Any]:
+        given = {"units": {f"shop.{kind}": text for kind, text in units.items()}} if units else {}
+        return run_module("systemd_units", {"site": "shop", "kept": str(unit_files / f"{environment}.json"), **given})
+
+    def has(kind: str, text: str) -> bool:
+        return (unit_files / f"shop.{kind}").read_text() == f"# Intermission: shop\n{text}"
+
+    install("one", socket="A", service="1")
+    install("two", socket="B", service="2")
+    assert install("one", socket="B", service="2")["changed"] is True
+    assert has("service", "1")
+    assert has("socket", "B")
+    assert install("one")["names"] == ["shop.service", "shop.socket"]
+    assert has("socket", "A")
+    assert install("none") == {"changed": False, "diff": [], "names": []}
+    assert has("socket", "A")
+
+
+def test_preflight_of_units(run_module: RunModule, unit_files: Path, tmp_path: Path) -> None:
+    """A unit of other origin is refused before anything is stopped: stopping is by name."""
+    arguments = {"site": "shop", "units": {"shop.socket": "[Socket]\n"}}
+    assert run_module("host_preflight", arguments)["changed_units"] == []
+    (tmp_path / "shop.socket").write_text("# Intermission: shop\n[Socket]\nBacklog=1\n")
+    assert run_module("host_preflight", arguments)["changed_units"] == ["shop.socket"]
+    (tmp_path / "shop.socket").write_text("[Socket]\n")
+    assert "shop.socket is there and is not shop's" in run_module("host_preflight", arguments)["msg"]
+
+
+@pytest.mark.parametrize("root", ["/home/ann/shop", "/root", "/run/user/0/shop", "/tmp/shop", "/srv/../var/tmp/shop"])
+def test_preflight_of_a_directory_that_the_sandbox_hides(run_module: RunModule, root: str) -> None:
+    assert "they could not start. Choose another place" in run_module("host_preflight", {"root": root})["msg"]
+
+
+def test_preflight_of_a_directory_that_leads_to_a_hidden_one(
+    run_module: RunModule, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preflight, "HIDDEN_DIRECTORIES", (str(tmp_path / "home"),))
+    (tmp_path / "shop").symlink_to(tmp_path / "home" / "shop")
+    assert f"is below {tmp_path}/home" in run_module("host_preflight", {"root": str(tmp_path / "shop")})["msg"]
+
+
+@pytest.mark.parametrize("root", ["/srv/shop", "/homestead/shop", "/opt/tmp/shop"])
+def test_preflight_of_a_directory_that_the_services_see(run_module: RunModule, root: str) -> None:
+    assert "msg" not in run_module("host_preflight", {"root": root})
 
 
 def test_preflight_of_a_user_who_is_not_there(run_module: RunModule) -> None:
