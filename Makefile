@@ -55,7 +55,7 @@ bench: .venv/demo.stamp
 
 clean:
 	if [ -x .venv/bin/python ]; then .venv/bin/python demo/demo.py stop; fi
-	rm -rf .venv .demo .lab .logs .ansible .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .demo .lab .logs maintenance-preview .ansible .mypy_cache .ruff_cache .pytest_cache
 
 # A stamp stands for a dependency group of pyproject.toml, installed as constraints.txt pins it.
 .venv/%.stamp: pyproject.toml constraints.txt

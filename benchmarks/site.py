@@ -93,7 +93,7 @@ class Site:
         end = format_instant(now + timedelta(hours=1))
         window = Window(f"w{number}", NAME, format_instant(now), end=end, reason="The benchmark")
         self.state.open(window, "the benchmark", "here")
-        return (self.state.flag / "503.html").resolve()
+        return (self.state.flag / "503.en.html").resolve()
 
     def close_window(self) -> None:
         """Close the window that is open."""

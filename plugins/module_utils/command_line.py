@@ -225,6 +225,7 @@ def describe(directory: StateDirectory) -> dict[str, Any]:
         "state": "closed" if status["on"] else "open",
         **status,
         "nginx_fault": nginx_fault(directory) if status["opened_with"] else None,
+        "pages": str(directory.pages),
         "unfinished_deploy": deploy,
         "journal": directory.journal(SHOWN_ENTRIES),
     }
@@ -234,9 +235,9 @@ def nginx_fault(directory: StateDirectory) -> Optional[str]:
     """Say what Nginx does instead of seeing the flag and showing the page, or None. Only files are looked at."""
     if not directory.flag.exists():
         return "lets visitors in: the flag points to a window that is gone"
-    pages = [page for page in (directory.flag / "503.html", directory.pages / "503.html") if page.is_file()]
+    pages = next(filter(None, (sorted(place.glob("503.*.html")) for place in (directory.flag, directory.pages))), [])
     if not pages:
-        return f"sees the flag, but there is no {directory.pages / '503.html'}: visitors get Nginx's own page"
+        return f"sees the flag, but there is no {directory.pages}/503.<language>.html: visitors get Nginx's own page"
     page = pages[0].resolve()
     for path in (*reversed(page.parents), page):
         mode = path.stat().st_mode
@@ -261,6 +262,7 @@ def _show(directory: StateDirectory) -> None:
         "reason": window.get("reason"),
         "by": window.get("opened_by"),
         "nginx": about["nginx_fault"] or ("sees the flag and can read the page" if about["on"] else "sees no flag"),
+        "pages": f"{about['pages']}/503.<language>.html",
         "problem": about["problem"],
         "deploy": deploy
         and f"{deploy['holder'].get('user', 'somebody')}'s is not finished: phase {deploy.get('phase')}",

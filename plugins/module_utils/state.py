@@ -5,8 +5,9 @@
     <root>/<site>/
       on             the flag: maintenance is on exactly while this name exists. Normally a symlink to windows/<id>;
                      a plain file made with touch counts too
-      pages/         the built-in pages, and 503.template, which a window's own page is made from
-      windows/<id>/  one window, complete before it is opened: window.json and 503.html
+      pages/         the built-in pages, for each language 503.<language>.html and 50x.<language>.html, and for programs 503.json,
+                     503.txt and so on; and 503.<language>.html.template and so on, which a window's own pages are made from
+      windows/<id>/  one window, complete before it is opened: window.json, and its pages 503.<language>.html, 503.json, 503.txt
       journal.jsonl  who opened or closed what, when, from where, why; and what a deploy did
       lock           held by who changes the flag; closed to everybody else, who could hold it otherwise
 
@@ -60,6 +61,8 @@ LOCK_POLL_SECONDS = 0.02
 PROCESSES = Path("/proc")
 KEPT_WINDOWS = 20
 JOURNAL_TAIL = 65536
+MARK = re.compile(r"%%(\w+)%%")
+TEMPLATE = ".template"
 
 
 class StateError(Exception):
@@ -135,16 +138,38 @@ def window_request(name: str, duration: Optional[str], until: Optional[str], now
     }
 
 
-def fill_page(template: str, window: Window) -> str:
-    """Put a window's reason, message, start and end into a page's ``%%name%%`` marks, escaped for HTML."""
+def fill_page(template: str, name: str, window: Window) -> str:
+    """Put a window's values in place of a page's ``%%name%%`` marks; a line whose mark has no value is left out.
+
+    The marks are ``reason``, ``message``, ``start``, ``end``, and the last two in words as ``start_text`` and ``end_text``. They
+    are escaped for the format that ``name``, the page's file, ends with: HTML, or the inside of a JSON string, or plain text.
+    Raises ValueError where an instant cannot be read.
+    """
     values = {
         "reason": window.reason,
         "message": window.message,
         "start": window.start,
         "end": window.end or "",
-        "end_text": parse_instant(window.end).strftime("%d %B %Y, %H:%M UTC").lstrip("0") if window.end else "",
+        "start_text": _in_words(window.start),
+        "end_text": _in_words(window.end),
     }
-    return re.sub(r"%%(\w+)%%", lambda mark: html.escape(values.get(mark.group(1), "")), template)
+    escaped = {mark: _escape(value, Path(name).suffix) for mark, value in values.items()}
+    lines = (
+        line for line in template.splitlines(keepends=True) if all(escaped.get(mark) for mark in MARK.findall(line))
+    )
+    return MARK.sub(lambda mark: escaped[mark.group(1)], "".join(lines))
+
+
+def _in_words(instant: Optional[str]) -> str:
+    """Write an instant as every language can read it."""
+    return parse_instant(instant).strftime("%Y-%m-%d %H:%M UTC") if instant else ""
+
+
+def _escape(value: str, suffix: str) -> str:
+    """Make a value fit for a page; what is none of HTML and JSON is plain text."""
+    if suffix == ".json":
+        return json.dumps(value, ensure_ascii=False)[1:-1]
+    return html.escape(value) if suffix == ".html" else value
 
 
 def known_sites(root: str) -> list[str]:
@@ -277,23 +302,17 @@ class StateDirectory:
             raise StateError(f"window.json cannot be read: {error}") from error
 
     def stage(self, window: Window) -> Path:
-        """Write a window whole, with its page dated to its end, and give its directory.
+        """Write a window whole, with its pages dated to its end, and give its directory.
 
-        Nginx sends the page's time of modification as ``Retry-After``; a window without an end is dated to the epoch,
+        Nginx sends a page's time of modification as ``Retry-After``; a window without an end is dated to the epoch,
         which the gate turns into a number of seconds. Raises StateError, and OSError where the disk does not take it.
         """
-        try:
-            with pinned(self.pages) as pages:
-                template = read_plain(pages / "503.template").decode(errors="replace")
-        except OSError as error:
-            raise StateError(
-                f"the page template {self.pages / '503.template'} cannot be read ({error.strerror}): "
-                "apply the role maintenance_page to this host first"
-            ) from error
+        templates = self.templates()
         try:
             dated = parse_instant(window.end).timestamp() if window.end else 0
+            filled = {name: fill_page(template, name, window) for name, template in templates.items()}
         except ValueError as error:
-            raise StateError(f"the window's end cannot be read: {error}") from error
+            raise StateError(f"an instant of the window cannot be read: {error}") from error
         with pinned(self.windows) as windows:
             partial = windows / f".{window.id}.partial"
             shutil.rmtree(partial, ignore_errors=True)
@@ -301,7 +320,8 @@ class StateDirectory:
                 partial.mkdir(mode=0o700)
                 with pinned(partial) as held:
                     held.chmod(DIRECTORY_MODE)
-                    write_file(held / "503.html", fill_page(template, window).encode(), FILE_MODE, mtime=dated)
+                    for name, page in filled.items():
+                        write_file(held / name, page.encode(), FILE_MODE, mtime=dated)
                     write_file(held / "window.json", window.to_json().encode(), FILE_MODE)
                 os.rename(partial, windows / window.id)
             except BaseException:
@@ -309,6 +329,25 @@ class StateDirectory:
                 raise
             sync_directory(windows)
         return self.windows / window.id
+
+    def templates(self) -> dict[str, str]:
+        """Read what a window's pages are made from, by the name that each page gets. Raises StateError where nothing is there."""
+        found = {}
+        try:
+            with pinned(self.pages) as pages:
+                for path in sorted(pages.glob(f"503.*{TEMPLATE}")):
+                    found[path.name[: -len(TEMPLATE)]] = read_plain(path).decode(errors="replace")
+        except OSError as error:
+            raise StateError(
+                f"the page templates {self.pages}/503.*{TEMPLATE} cannot be read ({error.strerror}): "
+                "apply the role maintenance_page to this host first"
+            ) from error
+        if not any(name.endswith(".html") for name in found):
+            raise StateError(
+                f"there is no page template {self.pages}/503.<language>.html{TEMPLATE}: "
+                "apply the role maintenance_page to this host first"
+            )
+        return found
 
     def open(self, window: Window, by: str, source: str) -> bool:
         """Stage a window and put the flag on it. Gives False where the same request is already in force.

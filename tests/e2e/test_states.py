@@ -42,14 +42,14 @@ def test_app_down_gets_the_branded_502(shop: Shop, app_down: str, method: str) -
 
 @pytest.mark.parametrize("method", METHODS)
 def test_app_down_and_page_missing_gets_the_plain_502(shop: Shop, app_down: str, method: str, tmp_path: Path) -> None:
-    page = shop.state(app_down) / "pages/50x.html"
+    page = shop.state(app_down) / "pages/50x.en.html"
     shutil.move(page, tmp_path)
     try:
         answer = shop.ask(app_down, "/", method)
         assert (answer.status, answer.kind) == (502, "nginx")
         assert method == "HEAD" or "<h1>502 Bad Gateway</h1>" in answer.body
     finally:
-        shutil.move(tmp_path / "50x.html", page)
+        shutil.move(tmp_path / "50x.en.html", page)
 
 
 @pytest.mark.parametrize("status", [500, 502, 503])

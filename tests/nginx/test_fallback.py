@@ -59,7 +59,7 @@ def test_app_that_comes_back_is_reached_at_once(site: Site) -> None:
 @pytest.mark.parametrize("method", METHODS)
 def test_plain_502_where_the_page_is_missing(site: Site, method: str) -> None:
     site.app.die()
-    (site.state.pages / "50x.html").unlink()
+    (site.state.pages / "50x.en.html").unlink()
     assert_error(site.ask(method), 502, None, "30")
 
 
@@ -100,8 +100,8 @@ def test_window_is_shown_whatever_the_codes_are(make_site: MakeSite, form: str) 
     site = make_site(form, maintenance_page_fallback_codes=ALL_CODES)
     window = site.open_window()
     assert_maintenance(site.ask())
-    (site.state.windows / window.id / "503.html").unlink()
-    (site.state.pages / "503.html").unlink()
+    (site.state.windows / window.id / "503.en.html").unlink()
+    (site.state.pages / "503.en.html").unlink()
     assert_error(site.ask(), 503, None, "300")
 
 

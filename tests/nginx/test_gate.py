@@ -102,7 +102,7 @@ def test_n18_pages_have_no_address_with_status_200_while_it_is_closed(closed_sit
     assert closed_site.ask(path=f"/_intermission/{name}").status in (404, 503)
 
 
-@pytest.mark.parametrize("path", ["/pages/503.html", "/on/503.html", "/on/window.json", "/journal.jsonl"])
+@pytest.mark.parametrize("path", ["/pages/503.en.html", "/on/503.en.html", "/on/window.json", "/journal.jsonl"])
 def test_n18_state_is_not_below_the_document_root(site: Site, path: str) -> None:
     site.open_window()
     assert_maintenance(site.ask(path=path))
@@ -170,5 +170,5 @@ def test_n24_exemption_ends_with_the_prefix(closed_site: Site) -> None:
 
 def test_n28_gate_is_looked_at_again_after_each_redirect(site: Site) -> None:
     window = site.open_window()
-    (site.state.windows / window.id / "503.html").unlink()
+    (site.state.windows / window.id / "503.en.html").unlink()
     assert_maintenance(site.ask())

@@ -80,7 +80,7 @@ def test_n13_locks_of_the_server_do_not_hold_for_the_page(make_site: MakeSite, f
     assert site.ask().status in (401, 403)
     window = site.open_window()
     assert_maintenance(site.ask())
-    (site.state.windows / window.id / "503.html").unlink()
+    (site.state.windows / window.id / "503.en.html").unlink()
     assert_maintenance(site.ask())
 
 

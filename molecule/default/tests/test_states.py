@@ -41,7 +41,7 @@ def test_the_app_is_down(site: Fleet, node: str, stopped_app: None, method: str)
 def test_the_app_is_down_and_the_page_missing(
     host: Host, site: Fleet, node: str, stopped_app: None, method: str
 ) -> None:
-    page = f"{STATE}/pages/50x.html"
+    page = f"{STATE}/pages/50x.en.html"
     host.check_output(f"mv {page} {page}.away")
     try:
         answer = site.ask(node, "/", method)
@@ -79,7 +79,7 @@ def test_a_flag_touched_by_hand(host: Host, site: Fleet, node: str, flag: str) -
 
 def test_n10_the_worker_of_nginx_can_enter_the_state_directory_and_others_cannot_write_there(host: Host) -> None:
     with host.sudo("www-data"):
-        assert host.run(f"test -x {STATE} && test -r {STATE}/pages/503.html").succeeded
+        assert host.run(f"test -x {STATE} && test -r {STATE}/pages/503.en.html").succeeded
         assert host.run(f"touch {STATE}/on").failed
     assert host.run(f"test -e {STATE}/on").failed
 

@@ -28,7 +28,12 @@ from ansible_collections.intermission.django.plugins.module_utils.state import S
 from certificates import Authority
 
 CHECKOUT = Path(__file__).parents[3]
-TEMPLATE = "<p>%%reason%%|%%message%%|%%start%%|%%end%%|%%end_text%%|%%unknown%%</p>\n</html>\n"
+TEMPLATES = {
+    "503.en.html.template": "<p>%%reason%%</p>\n<p>%%message%%</p>\n<p>%%start%%</p>\n<p>%%end%%|%%end_text%%</p>\n</html>\n",
+    "503.de.html.template": "<p>Grund: %%reason%%</p>\n</html>\n",
+    "503.json.template": '{\n  "reason": "%%reason%%",\n  "end": "%%end%%",\n  "status": 503\n}\n',
+    "503.txt.template": "Closed\n%%reason%%\n",
+}
 PAGE = b'<html data-intermission="maintenance"><p>Back soon</p></html>\n'
 
 
@@ -64,7 +69,8 @@ def site(tmp_path: Path) -> StateDirectory:
     directory = StateDirectory(str(tmp_path / "state"), "shop")
     directory.windows.mkdir(parents=True)
     directory.pages.mkdir()
-    (directory.pages / "503.template").write_text(TEMPLATE)
+    for name, template in TEMPLATES.items():
+        (directory.pages / name).write_text(template)
     return directory
 
 

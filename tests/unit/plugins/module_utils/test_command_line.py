@@ -42,7 +42,7 @@ class Command:
 def command(site: StateDirectory, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
     for name in ("SUDO_USER", "SSH_CONNECTION"):
         monkeypatch.delenv(name, raising=False)
-    (site.pages / "503.html").write_text("<html></html>\n")
+    (site.pages / "503.en.html").write_text("<html></html>\n")
     monkeypatch.setattr(command_line, "nginx_fault", lambda directory: None)  # pytest closes its directories to others
     return Command(site.path.parent, capsys)
 
@@ -195,7 +195,8 @@ def test_a_failure_is_one_line(command: Command, site: StateDirectory) -> None:
     site.journal_file.mkdir()
     assert command("on", "shop") == 1
     assert command.err == f"intermission: {site.journal_file}: Is a directory\n"
-    (site.pages / "503.template").unlink()
+    for template in site.pages.glob("503.*.template"):
+        template.unlink()
     assert command("on", "shop", "--reason", "Another") == 1
     assert command.err.count("\n") == 1
     assert "apply the role maintenance_page" in command.err
@@ -247,15 +248,18 @@ def test_the_version_is_that_of_the_collection(command: Command) -> None:
         ("none", None),
         ("by hand", None),
         ("window gone", "lets visitors in: the flag points to a window that is gone"),
-        ("page closed", "may not be able to read the page: .*/windows/one/503.html is closed to others \\(mode 600\\)"),
+        (
+            "page closed",
+            "may not be able to read the page: .*/windows/one/503.en.html is closed to others \\(mode 600\\)",
+        ),
         ("windows closed", "may not be able to read the page: .*/windows is closed to others \\(mode 700\\)"),
-        ("no page", "sees the flag, but there is no .*/pages/503.html: visitors get Nginx's own page"),
+        ("no page", "sees the flag, but there is no .*/pages/503.<language>.html: visitors get Nginx's own page"),
     ],
 )
 def test_what_nginx_sees(public_path: Path, damage: str, said: str | None) -> None:
     site = StateDirectory(str(public_path / "state"), "shop")
     site.make()
-    for name in ("503.template", "503.html"):
+    for name in ("503.en.html.template", "503.en.html"):
         (site.pages / name).write_text("<html></html>")
         (site.pages / name).chmod(0o644)
     site.open(Window(id="one", site="shop", start=START), "ada", "here")
@@ -265,12 +269,12 @@ def test_what_nginx_sees(public_path: Path, damage: str, said: str | None) -> No
     elif damage == "window gone":
         (site.windows / "one").rename(site.windows / "two")
     elif damage == "page closed":
-        (site.windows / "one" / "503.html").chmod(0o600)
+        (site.windows / "one" / "503.en.html").chmod(0o600)
     elif damage == "windows closed":
         site.windows.chmod(0o700)
     elif damage == "no page":
-        (site.windows / "one" / "503.html").unlink()
-        (site.pages / "503.html").unlink()
+        (site.windows / "one" / "503.en.html").unlink()
+        (site.pages / "503.en.html").unlink()
     fault = command_line.nginx_fault(site)
     assert (fault is None) if said is None else re.fullmatch(said, fault or "")
 

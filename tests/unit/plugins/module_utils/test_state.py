@@ -255,28 +255,41 @@ def test_a_window_survives_its_file() -> None:
     assert json.loads(window.to_json())["schema"] == 1
 
 
-def test_the_page_is_filled_and_escaped() -> None:
+FILLED = "2026-12-01T01:00:00Z|2026-12-01 01:00 UTC|2026-12-01T02:00:00Z|2026-12-01 02:00 UTC|100%"
+
+
+@pytest.mark.parametrize(
+    ("name", "page"),
+    [
+        ("503.en.html", f"&lt;b&gt;&amp;\\\n|&quot;hi&quot; %%end%%|{FILLED}"),
+        ("503.json", f'<b>&\\\\\\n|\\"hi\\" %%end%%|{FILLED}'),
+        ("503.txt", f'<b>&\\\n|"hi" %%end%%|{FILLED}'),
+    ],
+)
+def test_a_page_is_filled_and_escaped_for_its_format(name: str, page: str) -> None:
     window = Window(
-        id="one", site="shop", start=START, end="2026-12-01T02:00:00Z", reason="<b>&", message='"hi" %%end%%'
+        id="one", site="shop", start=START, end="2026-12-01T02:00:00Z", reason="<b>&\\\n", message='"hi" %%end%%'
     )
-    page = fill_page("%%reason%%|%%message%%|%%start%%|%%end%%|%%end_text%%|%%unknown%%|100%", window)
-    assert page.split("|") == [
-        "&lt;b&gt;&amp;",
-        "&quot;hi&quot; %%end%%",
-        "2026-12-01T01:00:00Z",
-        "2026-12-01T02:00:00Z",
-        "1 December 2026, 02:00 UTC",
-        "",
-        "100%",
-    ]
+    assert fill_page("%%reason%%|%%message%%|%%start%%|%%start_text%%|%%end%%|%%end_text%%|100%", name, window) == page
+
+
+def test_a_line_whose_mark_has_no_value_is_left_out() -> None:
+    window = Window(id="one", site="shop", start=START, reason="Disks")
+    template = "<h1>Soon</h1>\n<p>%%reason%%</p>\n<p>%%message%%</p>\n<p>%%start%%, %%end%%</p>\n<p>%%other%%</p>\n<p>50%% of%%</p>\n"
+    assert fill_page(template, "503.en.html", window) == "<h1>Soon</h1>\n<p>Disks</p>\n<p>50%% of%%</p>\n"
 
 
 @pytest.mark.parametrize(("end", "mtime"), [("2026-12-01T02:00:00Z", 1_796_090_400), (None, 0)])
-def test_the_page_is_dated_to_the_end_or_the_epoch(site: StateDirectory, end: str | None, mtime: int) -> None:
-    site.open(Window(id="one", site="shop", start=START, end=end), "ada", "here")
-    page = site.windows / "one" / "503.html"
-    assert page.stat().st_mtime == mtime
-    assert (end or "||") in page.read_text()
+def test_every_page_is_dated_to_the_end_or_the_epoch(site: StateDirectory, end: str | None, mtime: int) -> None:
+    site.open(Window(id="one", site="shop", start=START, end=end, reason='A "disk"'), "ada", "here")
+    pages = {path.name: path for path in (site.windows / "one").glob("503.*")}
+    assert sorted(pages) == ["503.de.html", "503.en.html", "503.json", "503.txt"]
+    assert {page.stat().st_mtime for page in pages.values()} == {mtime}
+    assert pages["503.de.html"].read_text() == "<p>Grund: A &quot;disk&quot;</p>\n</html>\n"
+    assert (f"<p>{end}|2026-12-01 02:00 UTC</p>" in pages["503.en.html"].read_text()) is (end is not None)
+    told = {"reason": 'A "disk"', "status": 503, **({"end": end} if end else {})}
+    assert json.loads(pages["503.json"].read_text()) == told
+    assert pages["503.txt"].read_text() == 'Closed\nA "disk"\n'
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o077])
@@ -289,7 +302,10 @@ def test_nginx_can_read_and_the_group_can_write_whatever_the_umask(site: StateDi
     window = site.windows / "one"
     assert window.stat().st_mode & 0o7777 == 0o2775
     assert {file.name: file.stat().st_mode & 0o777 for file in window.iterdir()} == {
-        "503.html": 0o664,
+        "503.de.html": 0o664,
+        "503.en.html": 0o664,
+        "503.json": 0o664,
+        "503.txt": 0o664,
         "window.json": 0o664,
     }
     assert site.journal_file.stat().st_mode & 0o777 == 0o664
@@ -353,9 +369,12 @@ def test_a_site_that_was_not_set_up_says_what_to_do(tmp_path: Path) -> None:
         StateDirectory(str(tmp_path), "shop").open(ONE, "ada", "here")
 
 
-def test_a_missing_template_says_what_to_do_and_changes_nothing(site: StateDirectory) -> None:
-    (site.pages / "503.template").unlink()
-    with pytest.raises(StateError, match=r"503\.template cannot be read.*apply the role maintenance_page"):
+def test_missing_templates_say_what_to_do_and_change_nothing(site: StateDirectory) -> None:
+    for template in site.pages.glob("503.*.html.template"):
+        template.unlink()
+    with pytest.raises(
+        StateError, match=r"no page template .*/503\.<language>\.html\.template: apply the role maintenance_page"
+    ):
         site.open(ONE, "ada", "here")
     assert not site.flag.is_symlink()
     assert list(site.windows.iterdir()) == []
@@ -388,7 +407,7 @@ def victim(tmp_path: Path) -> Path:
     """A directory that a symlink leads to, with files that must not be read, written, removed or given away."""
     path = tmp_path / "victim"
     (path / "old").mkdir(parents=True)
-    for name in ("file", "503.template", "old/file", "old/window.json"):
+    for name in ("file", "503.en.html.template", "old/file", "old/window.json"):
         (path / name).write_text(SECRET)
         (path / name).chmod(0o600)
     return path
@@ -414,14 +433,14 @@ def planted(site: StateDirectory, name: str, victim: Path) -> None:
     place.symlink_to(victim / "file" if place.suffix else victim)
 
 
-@pytest.mark.parametrize("name", ["journal.jsonl", "windows", "pages", "pages/503.template"])
+@pytest.mark.parametrize("name", ["journal.jsonl", "windows", "pages", "pages/503.en.html.template"])
 def test_a_planted_symlink_is_not_followed(site: StateDirectory, victim: Path, name: str) -> None:
     planted(site, name, victim)
     before = picture(victim)
     with pytest.raises((OSError, StateError)):
         site.open(ONE, "root", "here")
     assert picture(victim) == before
-    assert "secret" not in "".join(path.read_text() for path in site.path.rglob("503.html"))
+    assert "secret" not in "".join(path.read_text() for path in site.path.rglob("503.en.html"))
 
 
 def test_old_windows_are_not_removed_from_elsewhere(site: StateDirectory, victim: Path) -> None:
@@ -512,7 +531,7 @@ def test_a_tree_is_handed_to_a_group_once(site: StateDirectory) -> None:
         "shop/windows": 0o2775,
         "shop/pages": 0o2775,
         "shop/windows/one/window.json": 0o664,
-        "shop/windows/one/503.html": 0o664,
+        **{f"shop/windows/one/503.{page}": 0o664 for page in ("en.html", "de.html", "json", "txt")},
     }
     assert (site.windows / "one").stat().st_mode & 0o7777 == 0o2775
     assert (site.journal_file.stat().st_mode & 0o7777, site.journal_file.stat().st_gid) == (0o664, group)

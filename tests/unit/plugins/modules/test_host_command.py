@@ -107,7 +107,7 @@ class Host:
     def __init__(self, path: Path) -> None:
         self.site = StateDirectory(str(path / "state"), "shop")
         self.site.make()
-        for name in ("503.template", "503.html"):
+        for name in ("503.en.html.template", "503.en.html"):
             (self.site.pages / name).write_text("<html></html>")
             (self.site.pages / name).chmod(0o644)
         self.command = path / "intermission"
