@@ -7,14 +7,15 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 SCENARIOS := $(patsubst molecule/%/molecule.yml,%,$(wildcard molecule/*/molecule.yml))
 
-.PHONY: help demo demo-stop check test images e2e $(SCENARIOS:%=molecule-%) bench clean
+.PHONY: help demo demo-stop check test browser images e2e $(SCENARIOS:%=molecule-%) bench clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo 'make demo       deploy a shop to two nodes on this machine, the second time under load'
 	@echo 'make demo-stop  end the demo'
 	@echo 'make check      lint, types, unit and template tests: under two minutes'
-	@echo 'make test       all of check, the end-to-end tests on the demo, and the scenarios on real systemd hosts'
+	@echo 'make test       all of check and browser, the end-to-end tests on the demo, and the scenarios on real systemd hosts'
+	@echo 'make browser    the pages in a real browser, which is installed where root may do so'
 	@echo 'make molecule-S one scenario alone, S is one of: $(SCENARIOS)'
 	@echo 'make bench      speed, as ratios measured in one run'
 	@echo 'make clean      end the demo and remove what the targets made'
@@ -37,8 +38,16 @@ check: .venv/check.stamp
 comma := ,
 empty :=
 space := $(empty) $(empty)
-test: .venv/hosts.stamp
-	python tests/everything.py check,images $(subst $(space),$(comma),e2e $(SCENARIOS:%=molecule-%))
+test: .venv/hosts.stamp .venv/browser.stamp
+	python tests/everything.py check,images $(subst $(space),$(comma),browser e2e $(SCENARIOS:%=molecule-%))
+
+# Chromium, and fonts for each language of the page. What visitors would see is in .logs/screenshots/
+CHROMIUM := apt-get install -y --no-install-recommends chromium fonts-noto-core fonts-noto-cjk
+browser: .venv/browser.stamp
+	@command -v chromium >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && apt-get update -q \
+		&& DEBIAN_FRONTEND=noninteractive $(CHROMIUM) -q -o DPkg::Lock::Timeout=300; } \
+		|| { echo 'Chromium is not here. On Debian, as root: $(CHROMIUM)' >&2; exit 1; }
+	pytest --durations=5 tests/browser
 
 e2e: .venv/hosts.stamp
 	pytest --durations=25 tests/e2e

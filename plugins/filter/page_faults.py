@@ -106,7 +106,8 @@ def _polling(settings: Mapping[str, Any]) -> Iterator[str]:
     if not (0 < first <= cap and factor >= 1):
         yield (
             f"maintenance_page_poll_first is {first:g}, maintenance_page_poll_factor {factor:g} and maintenance_page_poll_cap "
-            f"{cap:g}. The first is more than 0 seconds, the factor 1 or more, and the cap no less than the first, for instance 5, 2 and 120."
+            f"{cap:g}. The first is more than 0 seconds, the factor 1 or more, and the cap no less than "
+            "the first, for instance 5, 2 and 120."
         )
 
 

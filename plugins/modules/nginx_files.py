@@ -18,7 +18,7 @@ attributes:
     description: Tells what would change without changing it.
   diff_mode:
     support: full
-    description: Shows what changes.
+    description: Shows what changes; of a page that is not there yet, only how long it is.
 options:
   files:
     description: Path of each file and its content; an empty content removes the file.
@@ -124,7 +124,11 @@ def main() -> None:
     service = Service("Nginx", commands, module.params["seconds"])
     pending = Path(module.params["pending"])
     former = {str(path): old or "" for path, (old, _) in changes(files).items()}
-    different = {**changes(pages, read_page), **changes(files)}
+    told = {
+        path: (old, new if old else f"{len(new or '')} characters\n")
+        for path, (old, new) in changes(pages, read_page).items()
+    }
+    different = {**told, **changes(files)}
     diff = [
         {"before": old or "", "after": new or "", "before_header": str(path), "after_header": str(path)}
         for path, (old, new) in different.items()

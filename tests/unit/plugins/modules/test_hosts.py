@@ -200,11 +200,13 @@ def test_pages_are_written_without_a_reload(nginx: RunModule, tmp_path: Path) ->
     nginx("new\n")
     pages = {str(tmp_path / "503.html"): "<p>Back soon</p>"}
     told = nginx("new\n", check=True, pages=pages)
-    assert (told["changed"], [entry["after"] for entry in told["diff"]]) == (True, ["<p>Back soon</p>"])
+    assert (told["changed"], [entry["after"] for entry in told["diff"]]) == (True, ["16 characters\n"])
     assert not (tmp_path / "503.html").exists()
     assert nginx("new\n", pages=pages) == told
     assert (tmp_path / "503.html").read_text() == "<p>Back soon</p>"
     assert nginx("new\n", pages=pages) == nginx("new\n", check=True, pages=pages) == UNCHANGED
+    (change,) = nginx("new\n", check=True, pages=dict.fromkeys(pages, "<p>Soon</p>"))["diff"]
+    assert (change["before"], change["after"]) == ("<p>Back soon</p>", "<p>Soon</p>")
     assert done(tmp_path) == ["start"]
 
 
@@ -664,3 +666,16 @@ def test_preflight_of_the_ports_of_tls(
     certificate, key = authority.issue("shop.example")
     (said,) = tls_preflight(listen=listen, certificate=str(certificate), key=str(key))
     assert said.startswith(fault)
+
+
+def test_pages_are_written_to_a_directory_at_once(run_module: RunModule, tmp_path: Path) -> None:
+    directory = tmp_path / "preview"
+    arguments = {"directory": str(directory), "pages": {"503.en.html": "<p>Soon</p>", "503.txt": "Soon"}}
+    assert run_module("page_files", arguments, check=True)["changed"]
+    assert not directory.exists()
+    assert run_module("page_files", arguments)["changed"]
+    assert {path.name: path.read_text() for path in directory.iterdir()} == arguments["pages"]
+    assert not run_module("page_files", arguments)["changed"]
+    (tmp_path / "file").touch()
+    told = run_module("page_files", {**arguments, "directory": str(tmp_path / "file")})
+    assert "The pages cannot be written" in told["msg"]
