@@ -49,7 +49,7 @@ def data_uri(image: str) -> str:
         try:
             content = Path(image).read_bytes()
         except OSError as error:
-            raise AnsibleFilterError(f"'{image}' cannot be read: {error.strerror}") from error
+            raise AnsibleFilterError(f"'{image}' cannot be read: {error.strerror}") from None
         size = len(content)
         kind = "png" if content.startswith(b"\x89PNG\r\n\x1a\n") else "svg+xml" if b"<svg" in content else "none"
         uri = f"data:image/{kind};base64,{base64.b64encode(content).decode()}"

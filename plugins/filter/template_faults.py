@@ -41,7 +41,10 @@ _value:
 def template_faults(pages: Mapping[str, str]) -> str:
     """Say what is wrong; see the documentation above."""
     if not any(".html" in name for name in pages):
-        return 'there is none with data-intermission="maintenance"'
+        return (
+            'there is none with data-intermission="maintenance", so that no proof could tell it from another page. Begin the '
+            'template with {% extends "page.html.j2" %} and override blocks, the block page at most'
+        )
     for name, page in pages.items():
         if ".html" not in name:
             continue
@@ -53,7 +56,7 @@ def template_faults(pages: Mapping[str, str]) -> str:
         try:
             csp([page])
         except AnsibleFilterError as error:
-            return f"{name}: {error.message}"
+            return f"{name} is none that visitors could use: {error.message}"
     return ""
 
 

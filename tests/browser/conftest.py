@@ -45,7 +45,8 @@ class Visitor:
         return self
 
     def text(self, selector: str = "main") -> str:
-        return self.page.locator(selector).inner_text()
+        text: str = self.page.locator(selector).inner_text()
+        return text
 
     def own_complaints(self) -> list[str]:
         """What the browser complained of, but for the 5xx of the site itself."""

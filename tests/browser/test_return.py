@@ -140,7 +140,7 @@ def busiest_second(times: list[float]) -> int:
     return max(bisect_left(ordered, start + 1) - at for at, start in enumerate(ordered))
 
 
-def test_many_pages_that_were_opened_together_return_one_by_one(browser: Browser) -> None:
+def test_n26_many_pages_that_were_opened_together_return_one_by_one(browser: Browser) -> None:
     returns = [times[0] for times in simulate(browser, opens=900)["returns"]]
     assert len(returns) == VISITORS
     assert 900 <= min(returns) < 910
@@ -148,14 +148,14 @@ def test_many_pages_that_were_opened_together_return_one_by_one(browser: Browser
     assert busiest_second(returns) <= 0.05 * VISITORS
 
 
-def test_after_a_short_closure_they_return_soon_and_not_all_at_once(browser: Browser) -> None:
+def test_n26_after_a_short_closure_they_return_soon_and_not_all_at_once(browser: Browser) -> None:
     returns = [times[0] for times in simulate(browser, opens=8)["returns"]]
     assert max(returns) <= 8 + 40
     assert sorted(returns)[VISITORS // 2] < 8 + 10
     assert busiest_second(returns) <= 0.2 * VISITORS
 
 
-def test_they_ask_less_and_less_and_never_all_at_once(browser: Browser) -> None:
+def test_n26_they_ask_less_and_less_and_never_all_at_once(browser: Browser) -> None:
     asks = [time for times in simulate(browser, opens=3600)["asks"] for time in times if time < 3600]
     assert busiest_second([time for time in asks if time > 600]) <= 0.08 * VISITORS
     in_an_hour_each = len(asks) / VISITORS
@@ -192,7 +192,7 @@ def test_a_late_retry_after_is_a_hint_only(browser: Browser) -> None:
 
 
 @pytest.mark.parametrize(("storage", "many"), [(True, False), (False, True)])
-def test_who_is_sent_back_in_vain_does_not_start_again_from_the_first_delay(
+def test_n26_who_is_sent_back_in_vain_does_not_start_again_from_the_first_delay(
     browser: Browser, storage: bool, many: bool
 ) -> None:
     in_vain = simulate(browser, opens=0, stillClosed=1200, visitors=5, storage=storage)["returns"]

@@ -131,6 +131,29 @@ def test_page_template_that_no_proof_could_recognise(shop: Shop, tmp_path: Path)
     )
 
 
+@pytest.mark.parametrize(
+    ("variables", "sentence"),
+    [
+        ({"maintenance_page_colour": "green"}, "maintenance_page_colour is 'green'. Write it as #rrggbb, for instance"),
+        ({"maintenance_page_languages": ["en", "pl"]}, "has 'pl', and there is no pl.yml in"),
+        ({"maintenance_page_logo": "none.svg"}, "maintenance_page_logo: 'none.svg' cannot be read: No such file"),
+    ],
+)
+def test_page_that_cannot_be_made(shop: Shop, variables: dict[str, object], sentence: str) -> None:
+    refused(shop, "deploy.yml", variables, sentence)
+
+
+def test_page_that_a_browser_would_not_take(shop: Shop, tmp_path: Path) -> None:
+    template = tmp_path / "own.html.j2"
+    template.write_text('{% extends "page.html.j2" %}\n{% block brand %}<p onclick="go()">Tea</p>{% endblock %}\n')
+    refused(
+        shop,
+        "deploy.yml",
+        {"maintenance_page_template": str(template)},
+        'has <p onclick="go()">, and a browser would not take it',
+    )
+
+
 def test_environment_with_an_impossible_name(shop: Shop) -> None:
     sentences = ("django_release_environment: 'A-B' is no name", "for instance SHOP_DEBUG")
     refused(shop, "deploy.yml", {"django_release_environment": {"A-B": "secret-value"}}, *sentences)

@@ -188,7 +188,7 @@ def test_template_faults() -> None:
         ({"503.en.html.template": good["503.en.html"][:-1]}, "503.en.html.template does not end with </html>"),
         (
             {"503.en.html": good["503.en.html"].replace("></", "><p style='x'></p></")},
-            '503.en.html: the page has <p style="x">',
+            '503.en.html is none that visitors could use: the page has <p style="x">',
         ),
     ):
         assert said in TEMPLATE_FAULTS({**pages})
@@ -276,7 +276,8 @@ def test_a_language_and_a_template_of_ones_own(tmp_path: Path) -> None:
 
 def test_a_page_of_ones_own_from_its_first_line(tmp_path: Path) -> None:
     (tmp_path / "own.html.j2").write_text(
-        '{% extends "page.html.j2" %}{% block page %}\n<html data-intermission="{{ kind }}">\n<p>%%reason%%</p>\n</html>\n{% endblock %}\n'
+        '{% extends "page.html.j2" %}\n{% block page %}\n'
+        '<html data-intermission="{{ kind }}">\n<p>%%reason%%</p>\n</html>\n{% endblock %}\n'
     )
     made = pages(
         inventory_dir=str(tmp_path), maintenance_page_template="own.html.j2", maintenance_page_languages=["en"]
