@@ -88,6 +88,7 @@ def test_a_window_closes_both_nodes_is_shown_and_is_closed_again(shop: Shop) -> 
         assert "&lt;Tea&gt; &amp; more" in shop.ask("web1").body
         table = shop.playbook("playbooks/maintenance_status.yml").stdout
         assert table.count("closed  closed") == 2
+        assert f"The page on web1: {shop.state('web1')}/pages/503.<language>.html" in table
         hosts = shop.current_status()["hosts"]
         assert [(entry["host"], entry["state"], entry["visitors_get"]) for entry in hosts] == [
             ("web1", "closed", "closed"),
