@@ -166,10 +166,12 @@ def _in_words(instant: Optional[str]) -> str:
 
 
 def _escape(value: str, suffix: str) -> str:
-    """Make a value fit for a page; what is none of HTML and JSON is plain text."""
+    """Make a value fit for a page; what is none of HTML and JSON is plain text, which must not steer a terminal."""
     if suffix == ".json":
         return json.dumps(value, ensure_ascii=False)[1:-1]
-    return html.escape(value) if suffix == ".html" else value
+    if suffix == ".html":
+        return html.escape(value)
+    return "".join(character for character in value if character.isprintable() or character == "\n")
 
 
 def known_sites(root: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""A site whose app cannot be reached: Nginx's own errors get 50x.html, and the app's stay the app's."""
+"""A site whose app cannot be reached: Nginx's own errors get the page, and the app's stay the app's."""
 
 from collections.abc import Callable
 

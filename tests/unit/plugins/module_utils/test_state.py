@@ -261,14 +261,14 @@ FILLED = "2026-12-01T01:00:00Z|2026-12-01 01:00 UTC|2026-12-01T02:00:00Z|2026-12
 @pytest.mark.parametrize(
     ("name", "page"),
     [
-        ("503.en.html", f"&lt;b&gt;&amp;\\\n|&quot;hi&quot; %%end%%|{FILLED}"),
-        ("503.json", f'<b>&\\\\\\n|\\"hi\\" %%end%%|{FILLED}'),
+        ("503.en.html", f"&lt;b&gt;&amp;\\\n\x1b|&quot;hi&quot; %%end%%|{FILLED}"),
+        ("503.json", f'<b>&\\\\\\n\\u001b|\\"hi\\" %%end%%|{FILLED}'),
         ("503.txt", f'<b>&\\\n|"hi" %%end%%|{FILLED}'),
     ],
 )
 def test_a_page_is_filled_and_escaped_for_its_format(name: str, page: str) -> None:
     window = Window(
-        id="one", site="shop", start=START, end="2026-12-01T02:00:00Z", reason="<b>&\\\n", message='"hi" %%end%%'
+        id="one", site="shop", start=START, end="2026-12-01T02:00:00Z", reason="<b>&\\\n\x1b", message='"hi" %%end%%'
     )
     assert fill_page("%%reason%%|%%message%%|%%start%%|%%start_text%%|%%end%%|%%end_text%%|100%", name, window) == page
 
@@ -618,7 +618,7 @@ def test_who_may_only_look_holds_nobody_up(monkeypatch: pytest.MonkeyPatch, publ
     monkeypatch.setattr(state, "LOCK_SECONDS", 0.0)
     site = StateDirectory(str(public_path / "state"), "shop")
     site.make()
-    (site.pages / "503.template").write_text("")
+    (site.pages / "503.en.html.template").write_text("")
     with site.locked():
         pass
     with locker(site.path, user="nobody", group="nogroup", extra_groups=[]) as process:
