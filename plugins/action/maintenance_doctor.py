@@ -41,7 +41,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             reading = ask()["reading"]
             findings = examine(
                 reading,
-                lambda paths, user, pid_file: ask(look=paths, worker_user=user, pid_file=pid_file)["looks"],
+                lambda paths, user, pid_file: ask(look=paths, configured_user=user, pid_file=pid_file)["looks"],
             )
         except DoctorError as error:
             return {**result, **(problem or {"failed": True, "msg": f"{arguments['dump']}: {error}"})}

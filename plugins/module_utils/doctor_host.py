@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import stat
@@ -36,6 +37,14 @@ def read(root: str, site: str, pages: dict[str, str]) -> dict[str, Any]:
     return {"state": str(directory.path), "status": status, "pages": compared, "root": os.geteuid() == 0}
 
 
+def known_user(*names: str) -> str:
+    """Give the first of these users that the host has. Raises KeyError where it has none."""
+    for name in names:
+        with contextlib.suppress(KeyError):
+            return pwd.getpwnam(name).pw_name
+    raise KeyError(names[-1])
+
+
 def look(path: str, user: str, pid_file: str) -> dict[str, Any]:
     """Tell what a user may do with a path, and whether the running Nginx sees the same there.
 
@@ -44,7 +53,7 @@ def look(path: str, user: str, pid_file: str) -> dict[str, Any]:
     """
     directory = path if os.path.isdir(path) else os.path.dirname(path)
     found = {"user": user, "exists": os.path.exists(path), "closed": closed_ancestor(directory, user)}
-    return {**found, "readable": _readable(path, user), "other": _seen_by_nginx(path, pid_file) is False}
+    return {**found, "readable": _readable(path, user), "other": seen_by_nginx(path, pid_file) is False}
 
 
 def _readable(path: str, user: str) -> bool:
@@ -62,8 +71,8 @@ def _readable(path: str, user: str) -> bool:
     return bool(status.st_mode & stat.S_IROTH)
 
 
-def _seen_by_nginx(path: str, pid_file: str, proc: str = "/proc") -> Optional[bool]:
-    """Compare a path with what stands there for Nginx's main process; None where that cannot be known."""
+def seen_by_nginx(path: str, pid_file: str, proc: str = "/proc") -> Optional[bool]:
+    """Compare a path with what stands there for Nginx's main process (proc(5), root); None where that cannot be known."""
     try:
         pid = int(Path(pid_file).read_text(encoding="ascii"))
         process = Path(proc) / str(pid)

@@ -44,7 +44,7 @@ def prove(
     found = _closed(url, host, timeout, tls) if closed else _open(url, home)
     for uri in uris:
         got = answer(uri)
-        if got.status == 200 or MAINTENANCE_MARK in got.body:
+        if got.status == 200 or (MAINTENANCE_MARK in got.body and not closed):
             found.append(
                 finding(
                     "N18",
@@ -87,7 +87,8 @@ def _open(url: str, home: Answer) -> list[dict[str, Any]]:
     if MAINTENANCE_MARK in home.body:
         why = "There is no flag on this host: another host answers at this address, or a cache keeps the page."
         return [finding("N21", url, "The maintenance page is shown, and the site is open", why, "Empty the cache.")]
-    return [finding("http", url, f"The site is open, and {fault}", "Visitors get that.", "Look at the app's log.")]
+    what = fault[0].upper() + fault[1:]
+    return [finding("http", url, what, "There is no flag: visitors get that.", "Look at the app and its log.")]
 
 
 def _closed(url: str, host: str, timeout: float, tls: Optional[ssl.SSLContext]) -> list[dict[str, Any]]:

@@ -42,7 +42,7 @@ options:
     type: dict
     default: {}
   worker_user:
-    description: The user that Nginx's workers run as, where root's Nginx has no C(user) directive or somebody else than root asks.
+    description: The user that Nginx's workers run as, where Nginx's configuration names none, or who asks is not root.
     type: str
     default: www-data
   rate:
@@ -57,6 +57,10 @@ options:
     description: Used by the part that runs on the controller. Paths to look at, instead of all else.
     type: list
     elements: path
+  configured_user:
+    description: Used by the part that runs on the controller. The user that Nginx's configuration names; in a container it need not be one of the host's.
+    type: str
+    default: ""
   pid_file:
     description: Used by the part that runs on the controller. The file with the number of Nginx's main process.
     type: path
@@ -87,7 +91,7 @@ findings:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.intermission.django.plugins.module_utils.doctor_host import dump, look, read
+from ansible_collections.intermission.django.plugins.module_utils.doctor_host import dump, known_user, look, read
 from ansible_collections.intermission.django.plugins.module_utils.service import ServiceError
 
 
@@ -104,6 +108,7 @@ def main() -> None:
             "rate": {"type": "int", "default": 100},
             "seconds": {"type": "float", "default": 60},
             "look": {"type": "list", "elements": "path"},
+            "configured_user": {"type": "str", "default": ""},
             "pid_file": {"type": "path", "default": "/run/nginx.pid"},
         },
         supports_check_mode=True,
@@ -111,7 +116,8 @@ def main() -> None:
     params = module.params
     try:
         if params["look"] is not None:
-            user, pid_file = params["worker_user"], params["pid_file"]
+            user = known_user(params["configured_user"], params["worker_user"])
+            pid_file = params["pid_file"]
             module.exit_json(looks={path: look(path, user, pid_file) for path in params["look"]})
         reading = read(params["state_root"], params["site"], params["pages"])
         asked = {name: params[name] for name in ("site", "names", "rate", "worker_user")}

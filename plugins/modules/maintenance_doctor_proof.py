@@ -103,7 +103,8 @@ def main() -> None:
             "in PEM on the host that asks, for instance /etc/ssl/certs/ca-certificates.crt."
         )
     found = prove(params["url"], params["host"], params["closed"], params["uris"], params["timeout"], tls)
-    module.exit_json(findings=[{"host": params["of"], **finding} for finding in found])
+    told = [{"id": one["id"], "severity": one["severity"], "host": params["of"], **one} for one in found]
+    module.exit_json(findings=told)
 
 
 if __name__ == "__main__":

@@ -792,7 +792,7 @@ def pages_are_older(case: Case) -> Iterator[Finding]:
 
 def paths(case: Case) -> list[str]:
     """List what has to be looked at on the host before the rules can run: flags' directories, and pages."""
-    found = [case.state, *case.reading["pages"]]
+    found = []
     for server in case.servers:
         found += [posixpath.dirname(test.args[1]) for test in tested_flags(case, server)]
         files = [case.file_of(server, page.target) for page in case.error_pages(server) if page.accidents]
@@ -803,14 +803,16 @@ def paths(case: Case) -> list[str]:
 def examine(reading: dict[str, Any], look: Callable[[list[str], str, str], dict[str, dict[str, Any]]]) -> list[Finding]:
     """Examine one host: what has been read there, and what ``look`` then says of paths, for a user and Nginx's pid file.
 
-    Raises DoctorError where the configuration cannot be read.
+    The user is empty where the configuration does not decide. Raises DoctorError where the configuration cannot be read.
     """
     if reading["rc"] != 0:
         return [refusal(reading["stderr"] or reading["stdout"], reading["site"])]
     case = Case(parse(reading["stdout"]), reading)
     main = case.tree.root
-    users = [one.args[0] for one in main.own("user")]
-    user = users[-1] if users and reading["root"] else reading["worker_user"]
+    user = next((one.args[0] for one in main.own("user") if reading["root"]), "")
     pid = next((one.args[0] for one in main.own("pid")), DEFAULT_PID_FILE)
-    case.looks = look(paths(case), user, posixpath.join(posixpath.dirname(main.file), pid))
+    known, named = [main.file, case.state, *reading["pages"]], paths(case)
+    case.looks = look([*known, *named], user, posixpath.join(posixpath.dirname(main.file), pid))
+    if not case.looks[main.file]["exists"]:  # Nginx is in a container, and what its files name is there
+        case.looks = {path: seen for path, seen in case.looks.items() if path in known}
     return list(dict.fromkeys(finding for each in RULES for finding in each(case)))

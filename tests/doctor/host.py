@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-from ansible_collections.intermission.django.plugins.module_utils.doctor_host import dump, look, read
+from ansible_collections.intermission.django.plugins.module_utils.doctor_host import dump, known_user, look, read
 from ansible_collections.intermission.django.plugins.module_utils.nginx import write_pages
 from ansible_collections.intermission.django.plugins.module_utils.state import StateDirectory
 from ansible_collections.intermission.django.plugins.plugin_utils.doctor import Finding
@@ -96,7 +96,9 @@ class Host:
             **read(str(self.root / "state"), "shop", self.pages),
             **dump(self.command, 60),
         }
-        return examine(reading, lambda paths, user, pid: {path: look(path, user, pid) for path in paths})
+        return examine(
+            reading, lambda paths, user, pid: {path: look(path, known_user(user, WORKER), pid) for path in paths}
+        )
 
     def found(self) -> set[tuple[str, int | None, str]]:
         """Examine, and give file, line, and id with severity of what was found."""
