@@ -15,6 +15,16 @@ from ansible_collections.intermission.django.plugins.plugin_utils.nginx_tree imp
 FILE_TESTS = ("-f", "-e", "-d", "-x")
 OF_THE_REQUEST = re.compile(r"\$\{?(request_filename|uri|document_uri|request_uri|1|2)\b")
 VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
+# What an ordinary visitor sends, so that what keeps others out does not end the way
+ORDINARY = {
+    "request_method": "GET",
+    "scheme": "https",
+    "https": "on",
+    "ssl_protocol": "TLSv1.3",
+    "server_port": "443",
+    "http_x_forwarded_proto": "https",
+    "http_user_agent": "Mozilla/5.0",
+}
 ADDRESS = ("uri", "document_uri")
 ENDS = ("last", "break")
 REDIRECTS = ("redirect", "permanent")
@@ -103,15 +113,8 @@ class Visit:
             return self.values[name]
         if name in self.maps and depth < DEPTH:
             return self._mapped(self.maps[name], depth)
-        known = {
-            "request_uri": self.remembered,
-            "host": self.host,
-            "http_host": self.host,
-            "server_name": self.host,
-            "request_method": "GET",
-            "scheme": "https",
-            "https": "on",
-        }
+        known = {"request_uri": self.remembered, "host": self.host, "http_host": self.host, "server_name": self.host}
+        known.update(ORDINARY)
         return self.uri if name in ADDRESS else known.get(name, "")
 
     def _mapped(self, directive: Directive, depth: int) -> str:

@@ -40,6 +40,8 @@ def outcome(server: str, uri: str = "/", http: str = "", first: Optional[str] = 
         ("if ($cookie_staff) { return 403; } return 503;", "return 503"),
         ("if ($cookie_staff != yes) { return 503; }", "return 503"),
         ("if ($host = shop.example) { return 301 /; } return 404;", "return 301"),
+        ("if ($http_x_forwarded_proto != https) { return 301 https://x; } return 503;", "return 503"),
+        ('if ($http_user_agent = "") { return 403; } return 503;', "return 503"),
         ("if ($request_method !~ ^(GET|HEAD)$) { return 405; }", "goes on"),
         ("set $a 0; if (-e /flag) { set $a 1; } if ($a) { return 503; }", "return 503"),
         ('set $a x; if (-e /flag) { set $a "${a}y"; } if ($a = xy) { return 503; }', "return 503"),
