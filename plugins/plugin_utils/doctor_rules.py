@@ -201,9 +201,11 @@ def n7_status_is_changed(case: Case) -> Iterator[Finding]:
 def n9_page_cannot_be_read(case: Case) -> Iterator[Finding]:
     """Find pages that are missing, or that Nginx's workers may not read."""
     for server in case.servers:
+        flags = tested_flags(case, server).values()
         for page in case.error_pages(server):
             file = case.file_of(server, page.target) if page.accidents else None
-            if file and (fault := page_fault(case, file)):
+            # A page that is its own flag is there only while the site is closed
+            if file and (fault := page_fault(case, file)) and not (file in flags and fault[1] == 404):
                 yield at(
                     "N9",
                     ERROR,
@@ -243,7 +245,8 @@ def n10_flag_cannot_be_seen(case: Case) -> Iterator[Finding]:
     )
     flags: dict[str, tuple[str, Optional[int]]] = {case.state: (case.state, None)}
     for server in case.servers:
-        flags.update({posixpath.dirname(test.args[1]): (test.file, test.line) for test in tested_flags(case, server)})
+        for test, flag in tested_flags(case, server).items():
+            flags.setdefault(posixpath.dirname(flag), (test.file, test.line))
     for directory, (file, line) in flags.items():
         look = case.looks.get(directory)
         if look is None:
@@ -270,13 +273,15 @@ def n10_flag_cannot_be_seen(case: Case) -> Iterator[Finding]:
             )
 
 
-def tested_flags(case: Case, server: Directive) -> list[Directive]:
-    """List the user's own tests of flags whose path is written out."""
-    return [
-        test
-        for test in own_flag_tests(server)
-        if "$" not in test.args[1] and test.args[1].startswith("/") and not case.installed(test)
-    ]
+def tested_flags(case: Case, server: Directive) -> dict[Directive, str]:
+    """Give the user's own tests of flags, each with the path that it looks at, where the configuration says it."""
+    found = {}
+    for test in own_flag_tests(server):
+        root = test.value("root")
+        path = test.args[1].replace("$document_root", root.args[0] if root else "$document_root")
+        if "$" not in path and path.startswith("/") and not case.installed(test):
+            found[test] = posixpath.normpath(path)
+    return found
 
 
 @rule
@@ -375,7 +380,7 @@ def own_pages(case: Case) -> Iterator[tuple[Directive, ErrorPage, Directive, Opt
             continue
         seen.append((closing.server, page.target))
         location = case.location(closing.server, page.target)
-        told = location if location is not None and location.kind in ("=", "@") else page.directive
+        told = location if location is not None and location.path == page.target else page.directive
         yield closing.server, page, told, location
 
 
@@ -605,7 +610,7 @@ def n18_page_has_an_address(case: Case) -> Iterator[Finding]:
                 yield at(
                     "N18",
                     WARNING,
-                    location if location is not None and location.kind == "=" else page.directive,
+                    location if location is not None and location.path == page.target else page.directive,
                     f"{page.target} can be asked for",
                     "Asked for directly, the page has status 200, and search engines may show it.",
                     f"Write location = {page.target} {{ internal; }} with the page's root.",
@@ -794,7 +799,7 @@ def paths(case: Case) -> list[str]:
     """List what has to be looked at on the host before the rules can run: flags' directories, and pages."""
     found = []
     for server in case.servers:
-        found += [posixpath.dirname(test.args[1]) for test in tested_flags(case, server)]
+        found += [posixpath.dirname(flag) for flag in tested_flags(case, server).values()]
         files = [case.file_of(server, page.target) for page in case.error_pages(server) if page.accidents]
         found += [file for file in files if file]
     return list(dict.fromkeys(found))

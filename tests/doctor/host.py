@@ -74,7 +74,7 @@ class Host:
         """Put this host's places into the text of a tree, line by line."""
         group = grp.getgrgid(pwd.getpwnam(WORKER).pw_gid).gr_name
         text = text.replace("@ROOT@", str(self.root)).replace("@USER@", f"{WORKER} {group}")
-        return re.sub(r"(?m)^(\s*listen (?:\[::\]:)?)(80|443)\b", lambda found: found[1] + PORTS[found[2]], text)
+        return re.sub(r"(?m)^(\s*listen\s+(?:\[::\]:|\*:)?)(80|443)\b", lambda found: found[1] + PORTS[found[2]], text)
 
     @property
     def state(self) -> StateDirectory:
