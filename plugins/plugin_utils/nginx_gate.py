@@ -121,7 +121,7 @@ class Visit:
         seen = self
         if not is_volatile(directive):
             seen = replace(self, uri=self.remembered)
-        value = seen.text(directive.args[0], depth + 1) if directive.name == "map" else "\0"
+        value = seen.text(directive.args[0], depth + 1)
         default, pattern_fits = "", None
         for entry in directive.children:
             result = entry.args[0] if entry.args else ""

@@ -139,7 +139,7 @@ def split_dump(text: str) -> dict[str, str]:
     parts = FILE_MARK.split(text)
     files: dict[str, str] = {}
     for name, content in zip(parts[1::2], parts[2::2]):
-        files.setdefault(posixpath.normpath(name), content.removeprefix("\n"))
+        files[posixpath.normpath(name)] = content.removeprefix("\n")
     return files
 
 

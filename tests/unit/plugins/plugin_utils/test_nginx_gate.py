@@ -39,6 +39,7 @@ def outcome(server: str, uri: str = "/", http: str = "", first: Optional[str] = 
         ("if (-f $document_root/closed) { return 503; }", "return 503"),
         ("if ($cookie_staff) { return 403; } return 503;", "return 503"),
         ("if ($cookie_staff != yes) { return 503; }", "return 503"),
+        ("if ($host != shop) { return 404; } return 503;", "return 404"),
         ("if ($host = shop.example) { return 301 /; } return 404;", "return 301"),
         ("if ($http_x_forwarded_proto != https) { return 301 https://x; } return 503;", "return 503"),
         ('if ($http_user_agent = "") { return 403; } return 503;', "return 503"),
@@ -75,7 +76,7 @@ def test_a_map_keeps_its_first_value_unless_it_is_volatile(way: str, expected: s
     ("uri", "expected"), [("/a", "return 501"), ("/B", "return 502"), ("/c1", "return 503"), ("/d", "goes on")]
 )
 def test_a_map_prefers_what_is_equal_then_the_first_pattern(uri: str, expected: str) -> None:
-    http = "map $uri $code { default 0; ~^/[a-c] 503; /a 501; ~*^/b 502; /b 502; }"
+    http = "map $uri $code { default 0; ~^/[a-c] 503; /a 501; ~*^/b 502; /b 502; ~^/c1 501; }"
     server = "if ($code = 501) { return 501; } if ($code = 502) { return 502; } if ($code = 503) { return 503; }"
     assert outcome(server, uri, http) == expected
 

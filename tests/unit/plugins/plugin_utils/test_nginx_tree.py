@@ -193,6 +193,7 @@ SERVERS = """
         ("a.shop.example", 1, True),
         ("www.shop.example", 2, True),
         ("api7.somewhere", 4, True),
+        ("api7.shop.example", 1, True),
         ("own.example", 5, True),
         ("www.own.example", 5, True),
         ("mail.example", 6, True),
@@ -216,6 +217,7 @@ LOCATIONS = """
     location = /exact { }
     location / { }
     location /static/ { location ~ \\.css$ { } }
+    location ~ \\.(css|html)$ { }
     location ^~ /files/ { location = /files/one { } }
     location ~* \\.PNG$ { }
     location ~ ^/api/(?<name>[a-z]+) { }
@@ -231,6 +233,7 @@ LOCATIONS = """
         ("/static/a.js", "/static/"),
         ("/static/a.css", r"\.css$"),
         ("/static/a.png", r"\.PNG$"),
+        ("/a.css", r"\.(css|html)$"),
         ("/files/a.png", "/files/"),
         ("/files/one", "/files/one"),
         ("/api/shop", "^/api/(?<name>[a-z]+)"),
