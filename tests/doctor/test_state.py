@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from ansible_collections.intermission.django.plugins.module_utils.doctor_host import dump, look
+from ansible_collections.intermission.django.plugins.module_utils.doctor_host import dump, look, read
 from ansible_collections.intermission.django.plugins.module_utils.state import Window
 from ansible_collections.intermission.django.plugins.module_utils.times import format_instant
 from ansible_collections.intermission.django.plugins.plugin_utils.doctor import refusal
@@ -86,6 +86,22 @@ def test_n10_an_nginx_that_lives_in_a_file_system_of_its_own(host: Host, monkeyp
     monkeypatch.setattr("doctor.host.look", seen)
     (finding,) = host.examine()
     assert (finding.id, "PrivateTmp" in finding.why) == ("N10", True)
+
+
+@pytest.mark.parametrize(("root", "expected"), [(True, WORKER), (False, "")])
+def test_only_an_nginx_of_roots_changes_the_user_of_its_workers(
+    host: Host, monkeypatch: pytest.MonkeyPatch, root: bool, expected: str
+) -> None:
+    asked: list[str] = []
+
+    def user(*names: str) -> str:
+        asked.append(names[0])
+        return WORKER
+
+    monkeypatch.setattr("doctor.host.read", lambda *arguments: {**read(*arguments), "root": root})
+    monkeypatch.setattr("doctor.host.known_user", user)
+    host.examine()
+    assert set(asked) == {expected}
 
 
 def test_a_page_that_another_version_has_written(host: Host) -> None:
