@@ -32,7 +32,7 @@ check: .venv/check.stamp
 	mypy plugins demo/*.py tests benchmarks molecule/*.py molecule/*/*.py molecule/*/tests
 	yamllint --strict .
 	ansible-lint
-	pytest --numprocesses=2 --dist=loadfile tests/unit tests/nginx
+	pytest --numprocesses=2 --dist=loadfile tests/unit tests/nginx tests/doctor
 
 # The images of the hosts are built beside the checks; then three targets at a time share the cores. Logs: .logs/
 comma := ,

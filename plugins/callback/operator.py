@@ -14,14 +14,17 @@ type: stdout
 short_description: Ansible's default output, silent where JSON is asked for
 version_added: 0.1.0
 description:
-  - Shows what C(ansible.builtin.default) shows. With C(-e maintenance_window_format=json) only the JSON document goes to
-    standard output, and failures to standard error.
+  - Shows what C(ansible.builtin.default) shows. With C(-e maintenance_window_format=json) or C(-e maintenance_page_doctor_format=json)
+    only the JSON document goes to standard output, and failures to standard error.
 extends_documentation_fragment:
   - default_callback
   - result_format_callback
 requirements:
   - set as C(stdout_callback) in ansible.cfg
 """
+
+
+FORMATS = ("maintenance_window_format", "maintenance_page_doctor_format")
 
 
 class ErrorsOnly:
@@ -52,8 +55,8 @@ class CallbackModule(DefaultCallback):  # type: ignore[misc]
 
     def v2_playbook_on_play_start(self, play: Any) -> None:
         """Look, before the first line is printed, whether JSON is wanted."""
-        wanted = play.get_variable_manager().extra_vars.get("maintenance_window_format")
-        if wanted == "json" and not isinstance(self._display, ErrorsOnly):
+        given = play.get_variable_manager().extra_vars
+        if "json" in [given.get(name) for name in FORMATS] and not isinstance(self._display, ErrorsOnly):
             self.set_option("display_failed_stderr", True)
             self._display = ErrorsOnly(self._display)
         super().v2_playbook_on_play_start(play)

@@ -40,6 +40,11 @@ def hidden_by_sandbox(path: str) -> Optional[str]:
     return None
 
 
+def groups_of(account: pwd.struct_passwd) -> set[int]:
+    """List the numbers of an account's groups."""
+    return {account.pw_gid} | {group.gr_gid for group in grp.getgrall() if account.pw_name in group.gr_mem}
+
+
 def closed_ancestor(path: str, user: str) -> Optional[str]:
     """Name the first directory on the way to ``path`` that ``user`` may not traverse, or None.
 
@@ -47,7 +52,7 @@ def closed_ancestor(path: str, user: str) -> Optional[str]:
     KeyError where there is no such user.
     """
     account = pwd.getpwnam(user)
-    groups = {account.pw_gid} | {group.gr_gid for group in grp.getgrall() if user in group.gr_mem}
+    groups = groups_of(account)
     if account.pw_uid == 0:
         return None
     named, real = Path(path), Path(os.path.realpath(path))

@@ -192,9 +192,9 @@ def closed_answer(http: Callable[..., bytes]) -> bytes:
 
 @pytest.fixture
 def ansible_playbook(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Run a playbook with this checkout's collection, its settings and nothing of the user's."""
+    """Run a playbook with this checkout's collection, its settings and nothing of the user's but ``variables`` of the environment."""
 
-    def run(text: str, *options: str) -> subprocess.CompletedProcess[str]:
+    def run(text: str, *options: str, **variables: str) -> subprocess.CompletedProcess[str]:
         playbook = tmp_path / "playbook.yml"
         playbook.write_text(text)
         environment = {
@@ -205,6 +205,7 @@ def ansible_playbook(tmp_path: Path) -> Callable[..., subprocess.CompletedProces
             "ANSIBLE_COLLECTIONS_PATH": str(CHECKOUT / "collections"),
             "ANSIBLE_LOCALHOST_WARNING": "false",
             "ANSIBLE_INVENTORY_UNPARSED_WARNING": "false",
+            **variables,
         }
         program = Path(sys.executable).with_name("ansible-playbook")
         command = [str(program), "-i", "localhost,", str(playbook), *options]

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 
+import pytest
 from ansible_collections.intermission.django.plugins.module_utils.controller import identity
 from ansible_collections.intermission.django.plugins.module_utils.deploy import DeployRecord
 from ansible_collections.intermission.django.plugins.module_utils.state import StateDirectory
@@ -28,7 +30,7 @@ REPORT = """
 
     - name: Report
       intermission.django.report:
-        text: "{{ document | to_json(indent=2) if json else 'web1  open\\nweb2  open' }}"
+        text: "{{ document | to_json(indent=2) if json | bool else 'web1  open\\nweb2  open' }}"
       register: reported
 
     - name: Nothing changed by it
@@ -42,8 +44,11 @@ REPORT = """
 """
 
 
-def test_with_json_only_the_document_is_printed_and_failures_go_to_standard_error(ansible_playbook: Playbook) -> None:
-    ran = ansible_playbook(REPORT, "-e", "maintenance_window_format=json", "-e", "with_failure=1")
+@pytest.mark.parametrize("variable", ["maintenance_window_format", "maintenance_page_doctor_format"])
+def test_with_json_only_the_document_is_printed_and_failures_go_to_standard_error(
+    ansible_playbook: Playbook, variable: str
+) -> None:
+    ran = ansible_playbook(REPORT, "-e", f"{variable}=json", "-e", "json=true", "-e", "with_failure=1")
     assert ran.returncode == 2, ran.stderr
     assert json.loads(ran.stdout) == {"hosts": [{"host": "web1", "text": "line one\nline\x9b\x1b[2J\u2028 two"}]}
     assert ran.stdout.replace("\n", "").isprintable()
@@ -123,3 +128,83 @@ def test_the_lock_of_another_run_is_respected(ansible_playbook: Playbook, site: 
     held = DeployRecord(site).read()
     assert held is not None
     assert held["holder"] == holder
+
+
+DOCTOR = """
+- name: Doctor
+  hosts: localhost
+  connection: local
+  gather_facts: false
+  tasks:
+    - name: Look
+      intermission.django.maintenance_doctor:
+        dump: "{{ dump }}"
+        state_root: "{{ root }}"
+        site: shop
+        names: [shop.example]
+        worker_user: "{{ user | default('root') }}"
+      register: doctor
+
+    - name: Report
+      intermission.django.report:
+        text: "{{ doctor.findings | to_json }}"
+"""
+DUMP = """\
+# configuration file {directory}/nginx.conf:
+events {{ worker_connections 1024; }}
+http {{ server {{
+    server_name shop.example;
+    proxy_set_header Authorization swordfish;
+    location / {{ proxy_pass http://app; }}
+}} }}
+"""
+
+
+def doctor(
+    ansible_playbook: Playbook, site: StateDirectory, tmp_path: Path, *options: str, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    (tmp_path / "dump").write_text(DUMP.format(directory=tmp_path))
+    arguments = ["-e", f"root={site.path.parent}", "-e", f"dump='cat {tmp_path}/dump'", *options]
+    return ansible_playbook(DOCTOR, *arguments, **variables)
+
+
+@pytest.mark.parametrize("check", [[], ["--check"]])
+def test_the_doctor_reads_on_the_host_and_judges_on_the_controller(
+    ansible_playbook: Playbook, site: StateDirectory, tmp_path: Path, check: list[str]
+) -> None:
+    ran = doctor(ansible_playbook, site, tmp_path, "-e", "maintenance_window_format=json", *check)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    (finding,) = json.loads(ran.stdout)
+    assert list(finding) == ["id", "severity", "host", "file", "line", "what", "why", "fix"]
+    told = [finding[name] for name in ("id", "severity", "host", "file", "line")]
+    assert told == ["N16", "error", "localhost", f"{tmp_path}/nginx.conf", 3]
+
+
+def test_the_dump_is_in_no_result(ansible_playbook: Playbook, site: StateDirectory, tmp_path: Path) -> None:
+    ran = doctor(ansible_playbook, site, tmp_path, "-vvv")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "N16" in ran.stdout
+    assert "swordfish" not in ran.stdout + ran.stderr
+
+
+def test_without_crossplane_the_doctor_says_what_to_install(
+    ansible_playbook: Playbook, site: StateDirectory, tmp_path: Path
+) -> None:
+    (tmp_path / "crossplane.py").write_text("raise ImportError\n")
+    ran = doctor(ansible_playbook, site, tmp_path, PYTHONPATH=str(tmp_path))
+    assert ran.returncode == 2
+    assert "-m pip install crossplane" in " ".join(ran.stdout.split())
+
+
+def test_a_command_that_dumps_nothing_is_told(ansible_playbook: Playbook, site: StateDirectory, tmp_path: Path) -> None:
+    ran = doctor(ansible_playbook, site, tmp_path, "-e", "dump=true")
+    assert ran.returncode == 2
+    assert "which nginx -T does" in " ".join(ran.stdout.split())
+
+
+def test_a_worker_that_the_host_does_not_know_is_told(
+    ansible_playbook: Playbook, site: StateDirectory, tmp_path: Path
+) -> None:
+    ran = doctor(ansible_playbook, site, tmp_path, "-e", "user=no-such-user")
+    assert ran.returncode == 2
+    assert "maintenance_page_worker_user 'no-such-user': there is no such user" in " ".join(ran.stdout.split())

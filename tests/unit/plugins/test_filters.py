@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 from ansible.errors import AnsibleFilterError
-from ansible_collections.intermission.django.plugins.filter import database_url, environment_file, table
+from ansible_collections.intermission.django.plugins.filter import database_url, environment_file, findings, table
 
 TABLE = table.FilterModule().filters()["table"]
+FINDINGS = findings.FilterModule().filters()["findings"]
 DATABASE_URL = database_url.FilterModule().filters()["database_url"]
 ENVIRONMENT_FILE = environment_file.FilterModule().filters()["environment_file"]
 
@@ -28,6 +29,20 @@ ENVIRONMENT_FILE = environment_file.FilterModule().filters()["environment_file"]
 )
 def test_table(rows: list[dict[str, Any]], text: str) -> None:
     assert TABLE(rows) == text
+
+
+def finding(host: str, severity: str, line: int | None, id_: str = "N5") -> dict[str, Any]:
+    about = {"id": id_, "severity": severity, "file": "/a", "line": line, "what": "This", "why": "So", "fix": "Do"}
+    return {"host": host, **about}
+
+
+def test_findings() -> None:
+    assert FINDINGS([]) == ""
+    found = [finding("web1", "warning", None, "N6"), finding("web1", "error", 3), finding("web2", "error", 3)]
+    assert FINDINGS(found) == (
+        "ERROR N5  /a:3  (web1, web2)\n       This\n  why  So\n  fix  Do\n\n"
+        "WARNING N6  /a  (web1)\n       This\n  why  So\n  fix  Do"
+    )
 
 
 def test_environment_file() -> None:

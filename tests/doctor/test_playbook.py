@@ -1,0 +1,102 @@
+"""The playbook ``doctor.yml`` on a host whose Nginx does not run: what it prints, and how it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from doctor.host import NAMES, WORKER, Host
+
+CHECKOUT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def doctor(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run the playbook on a host, with variables over those of its inventory."""
+
+    def run(host: Host, **variables: Any) -> subprocess.CompletedProcess[str]:
+        its = {
+            "ansible_connection": "local",
+            "ansible_python_interpreter": sys.executable,
+            "intermission_site": "shop",
+            "intermission_server_names": NAMES,
+            "intermission_platform": "command",
+            "intermission_state_root": str(host.root / "state"),
+            "maintenance_page_worker_user": WORKER,
+            "maintenance_page_commands": {
+                "test": host.command.replace(" -T", " -t"),
+                **dict.fromkeys(("start", "stop", "reload", "status"), "true"),
+            },
+            "maintenance_window_proof": False,
+        }
+        inventory = tmp_path / "hosts.json"
+        inventory.write_text(json.dumps({"shop": {"hosts": {"web1": its}}}))
+        environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(tmp_path),
+            "LC_ALL": "C.UTF-8",
+            "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"),
+            "ANSIBLE_COLLECTIONS_PATH": str(CHECKOUT / "collections"),
+        }
+        program = str(Path(sys.executable).with_name("ansible-playbook"))
+        command = [program, "-i", str(inventory), str(CHECKOUT / "playbooks/doctor.yml"), "-e", json.dumps(variables)]
+        return subprocess.run(command, env=environment, cwd=CHECKOUT, capture_output=True, text=True, check=False)
+
+    return run
+
+
+Doctor = Callable[..., subprocess.CompletedProcess[str]]
+MakeHost = Callable[..., Host]
+
+
+def test_nothing_is_found_on_a_healthy_host(doctor: Doctor, make_host: MakeHost) -> None:
+    ran = doctor(make_host("healthy-ansible-role"))
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "Nothing found on web1." in ran.stdout.splitlines()
+
+
+def test_an_error_fails_the_play_after_the_report(doctor: Doctor, make_host: MakeHost) -> None:
+    host = make_host("n5-retry-after")
+    ran = doctor(host)
+    assert ran.returncode == 2
+    assert f"ERROR N5  {host.root}/sites-enabled/shop:21  (web1)" in ran.stdout.splitlines()
+    assert ran.stdout.index("ERROR N5") < ran.stdout.index("web1 has 1 of severity error: N5.")
+
+
+def test_a_warning_does_not_fail_the_play(doctor: Doctor, make_host: MakeHost) -> None:
+    ran = doctor(make_host("slashes"))
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "WARNING slashes" in ran.stdout
+
+
+def test_json_is_all_that_is_printed(doctor: Doctor, make_host: MakeHost) -> None:
+    ran = doctor(make_host("n5-retry-after"), maintenance_page_doctor_format="json")
+    assert ran.returncode == 2
+    document = json.loads(ran.stdout)
+    assert document["hosts"] == [{"host": "web1", "site": "shop", "reached": True}]
+    assert [finding["id"] for finding in document["findings"]] == ["N5"]
+    assert "web1 has 1 of severity error: N5." in ran.stderr
+
+
+def test_the_rate_and_the_command_come_from_the_inventory(doctor: Doctor, make_host: MakeHost) -> None:
+    host = make_host("healthy-ansible-role")
+    commands = dict.fromkeys(("test", "start", "stop", "reload", "status"), "true")
+    ran = doctor(host, maintenance_page_doctor_rate=9999, maintenance_page_commands={**commands, "dump": host.command})
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "WARNING N31" in ran.stdout
+
+
+def test_a_command_that_cannot_be_made_to_dump_says_what_to_set(doctor: Doctor, make_host: MakeHost) -> None:
+    commands = dict.fromkeys(("test", "start", "stop", "reload", "status"), "service nginx-test")
+    ran = doctor(make_host(), maintenance_page_commands=commands)
+    assert ran.returncode == 2
+    said = " ".join(ran.stdout.split())
+    assert "maintenance_page_commands.dump is not set" in said
+    assert "'service nginx-test', has no word -t" in said
