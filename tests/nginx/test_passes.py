@@ -261,6 +261,12 @@ def test_no_slash_is_merged_where_the_server_does_not(make_site: MakeSite, form:
     assert_app(site.ask(path="/admin/"), asked="GET /admin/")
 
 
+def test_a_path_with_line_breaks_is_escaped_for_the_app(passed_site: Site, secret: str) -> None:
+    answer = passed_site.ask(path="/a%0d%0aX-Forged:%20yes%0a/b", headers=cookie(secret))
+    assert_app(answer, asked="GET /a%0D%0AX-Forged:%20yes%0A/b")
+    assert "X-Forged" not in passed_site.app.headers[-1]
+
+
 def test_the_secrets_are_random_and_need_no_escaping() -> None:
     made = {new_secret() for _ in range(100)}
     assert len(made) == 100
