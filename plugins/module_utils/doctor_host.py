@@ -12,7 +12,7 @@ from typing import Any, Optional
 from ansible_collections.intermission.django.plugins.module_utils.nginx import read_page
 from ansible_collections.intermission.django.plugins.module_utils.preflight import closed_ancestor, groups_of
 from ansible_collections.intermission.django.plugins.module_utils.service import run
-from ansible_collections.intermission.django.plugins.module_utils.state import StateDirectory
+from ansible_collections.intermission.django.plugins.module_utils.state import TEMPLATE, StateDirectory
 
 
 def dump(command: str, seconds: float) -> dict[str, Any]:
@@ -33,7 +33,9 @@ def read(root: str, site: str, pages: dict[str, str]) -> dict[str, Any]:
         found = read_page(Path(path))
         compared[path] = None if found is None else found == wanted
     if status["on"] and status["opened_with"] == "window":
-        compared[str(directory.flag / "503.html")] = None
+        made = {Path(path).name for path in pages}
+        for name in sorted(name for name in made if f"{name}{TEMPLATE}" in made):
+            compared[str(directory.flag / name)] = None
     return {"state": str(directory.path), "status": status, "pages": compared, "root": os.geteuid() == 0}
 
 

@@ -52,13 +52,13 @@ def test_a_flag_that_somebody_has_forgotten(host: Host, hours: int, expected: li
 
 
 def test_n9_a_page_that_is_missing(host: Host) -> None:
-    (host.state.pages / "50x.html").unlink()
-    assert found(host) == [("N9", "error", "state/shop/pages/50x.html")]
+    (host.state.pages / "50x.en.html").unlink()
+    assert found(host) == [("N9", "error", "state/shop/pages/50x.en.html")]
 
 
 @as_root
 def test_n9_a_page_that_the_worker_may_not_read(host: Host) -> None:
-    (host.state.pages / "50x.html").chmod(0o600)
+    (host.state.pages / "50x.en.html").chmod(0o600)
     (finding,) = host.examine()
     assert (finding.id, f"may not be read by the worker ({WORKER})" in finding.what) == ("N9", True)
 
@@ -66,8 +66,8 @@ def test_n9_a_page_that_the_worker_may_not_read(host: Host) -> None:
 @as_root
 def test_n9_the_page_of_a_window_that_the_worker_may_not_read(host: Host) -> None:
     host.state.open(window(timedelta(), timedelta(hours=1)), "somebody", "here")
-    (host.state.flag / "503.html").chmod(0o600)
-    assert found(host) == [("N9", "error", "state/shop/on/503.html")]
+    (host.state.flag / "503.en.html").chmod(0o600)
+    assert found(host) == [("N9", "error", "state/shop/on/503.en.html")]
 
 
 @as_root
@@ -105,8 +105,8 @@ def test_only_an_nginx_of_roots_changes_the_user_of_its_workers(
 
 
 def test_a_page_that_another_version_has_written(host: Host) -> None:
-    (host.state.pages / "503.html").write_text("<p>Closed</p>")
-    assert found(host) == [("pages", "warning", "state/shop/pages/503.html")]
+    (host.state.pages / "503.en.html").write_text("<p>Closed</p>")
+    assert found(host) == [("pages", "warning", "state/shop/pages/503.en.html")]
 
 
 def test_what_is_in_a_container_is_not_looked_for_on_the_host(

@@ -200,7 +200,7 @@ def test_the_pages_of_the_role() -> None:
     assert sorted(made) == sorted(
         [*html, "503.de.html.template", "503.ar.html.template"]
         + [f"{kind}.{ending}" for kind in ("50x", "503") for ending in ("json", "txt")]
-        + ["503.json.template", "503.txt.template"]
+        + ["503.json.template", "503.txt.template", "robots.txt"]
     )
     assert TEMPLATE_FAULTS(made) == ""
     assert '<html lang="ar" dir="rtl" data-intermission="fallback"' in made["50x.ar.html"]
