@@ -115,10 +115,9 @@ class Site:
         self.closed_with = None
 
     def wait_for_asks(self, count: int) -> None:
-        """Wait until so many more have asked whether the site is back."""
-        wanted = self.asks() + count
+        """Wait until so many have asked, in all, whether the site is back."""
         with self.news:
-            assert self.news.wait_for(lambda: self.asks() >= wanted, PATIENCE), self.requests
+            assert self.news.wait_for(lambda: self.asks() >= count, PATIENCE), self.requests
 
     def asks(self) -> int:
         """Count the requests that asked whether the site is back."""
