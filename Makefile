@@ -59,7 +59,7 @@ images: .venv/hosts.stamp
 $(SCENARIOS:%=molecule-%): molecule-%: .venv/hosts.stamp
 	MOLECULE_GLOB='molecule/*/molecule.yml' molecule test --scenario-name $*
 
-bench: .venv/demo.stamp
+bench: .venv/bench.stamp
 	python -m benchmarks
 
 clean:

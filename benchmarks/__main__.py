@@ -1,21 +1,56 @@
-"""Command line of the benchmark; exit 1 where an open window let a visitor through, or something broke."""
+"""Command line of the benchmark; exit 1 where a bound was missed, or something broke."""
 
 import argparse
-import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from benchmarks import BrokenRunError
+from benchmarks import CHECKOUT, BrokenRunError
 from benchmarks.cost import Kind, compare, separate
+from benchmarks.counts import instructions, system_calls
 from benchmarks.flips import begun_behind, flip_often, until_503
-from benchmarks.instructions import per_request
-from benchmarks.report import Row, cost_row, count_row, delay_row, instructions_row, machine, table, write_json
+from benchmarks.gunicorn import cpu_seconds, running_peer
+from benchmarks.report import (
+    Bound,
+    Row,
+    cost_row,
+    count_row,
+    delay_row,
+    difference_row,
+    machine,
+    rate_row,
+    ratio_row,
+    table,
+    write_json,
+    write_markdown,
+)
 from benchmarks.server import Server
-from benchmarks.site import APP_PATH, PLAIN_PATH, Site
+from benchmarks.site import (
+    APP_REQUEST,
+    CLOSED_REQUEST,
+    ERROR_PAGE_REQUEST,
+    NETWORKS,
+    PATTERNS,
+    PLAIN_REQUEST,
+    Gate,
+    Site,
+)
+from benchmarks.throughput import take_turns
+from benchmarks.tools import need_tools
+from benchmarks.visitor import ask
+
+RESULTS = CHECKOUT / "benchmarks/RESULTS.md"
+PEER_WARM_UP, PEER_ANSWERS = 400, 4_000
+EXPLANATION = """\
+Each ratio is of two measurements of one run on one machine. Instructions (user space) and system calls are those of Nginx's
+single process for one request, counted as what a long run has more than a short one: they can be repeated. CPU time and answers
+per second swing with the machine: they are medians of rounds that take turns, spread from quartile to quartile. The CPU time of
+django-maintenance-mode is that of gunicorn's processes and of Nginx in front of them."""
+INSTRUCTIONS = "{:,.0f} against {:,.0f} instructions"
+CALLS = "{:.1f} against {:.1f} system calls"
 
 
 def main() -> int:
@@ -24,71 +59,122 @@ def main() -> int:
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the findings as one JSON document")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by a signal"))
-    facts = machine()
-    print("   ".join(f"{name}: {fact}" for name, fact in facts.items()) + "\n", flush=True)
     try:
-        rows, let_through = measure()
+        need_tools()
+        facts = machine()
+        print("   ".join(f"{name}: {fact}" for name, fact in facts.items()) + "\n", flush=True)
+        rows = measure()
     except (BrokenRunError, OSError) as error:
         print("\n".join([f"The benchmark broke: {error}", *getattr(error, "__notes__", [])]), file=sys.stderr)
         return 1
     print(table(rows))
-    print("\nRatios are of CPU time of Nginx's process for a request; their spread is from quartile to quartile.")
-    if not shutil.which("valgrind"):
-        print("valgrind is not installed: instructions were not counted.")
+    write_markdown(RESULTS, facts, rows, EXPLANATION)
     if options.json:
         write_json(options.json, facts, rows)
-    if let_through:
-        print(f"{let_through} requests that began after a window was open were not answered 503", file=sys.stderr)
-    return 1 if let_through else 0
+    missed = [row.what.strip() for row in rows if row.verdict == "MISSED"]
+    if missed:
+        print("\n".join(["", "Missed:", *missed]), file=sys.stderr)
+    return 1 if missed else 0
 
 
-def measure() -> tuple[list[Row], int]:
-    """Measure everything below a folder that is removed; give the findings, and how many requests were let through."""
+def measure() -> list[Row]:
+    """Measure everything below a folder that is removed; give the findings."""
     with tempfile.TemporaryDirectory(prefix="intermission-bench-", dir="/tmp") as folder, ExitStack() as servers:
         site = Site(Path(folder))
         app = servers.enter_context(site.start_app())
-        gated = servers.enter_context(site.start("gated", gate=True))
-        bare, twin = (servers.enter_context(site.start(name, gate=False)) for name in ("bare", "twin"))
+        counted_open = [*counted_open_rows(site)]
+        counted_closed = [*counted_closed_rows(site)]
+        gated = servers.enter_context(site.start("gated", Gate.DEFAULT))
         flips = flip_rows(site, gated)
-        counted = [*instruction_rows(site)]
-        separate([gated, bare, twin], [app])
-        gate, control = gate_rows(gated, bare, twin)
-        rows = [gate, *counted, control, page_row(site, gated), *flips]
-        return rows, int(flips[-1].numbers["count"])
+        peer = [*peer_rows(site, gated)]
+        listed = servers.enter_context(site.start("listed", Gate.LISTS))
+        bare, twin = (servers.enter_context(site.start(name, Gate.NONE)) for name in ("bare", "twin"))
+        separate([gated, listed, bare, twin], [app])
+        swinging_open = [*swinging_open_rows(listed, bare, twin)]
+        swinging_closed = [*swinging_closed_rows(site, gated)]
+        return [*counted_open, *swinging_open, *counted_closed, *swinging_closed, *peer, *flips]
 
 
-def gate_rows(gated: Server, bare: Server, twin: Server) -> Iterator[Row]:
-    """Compare requests to the app with and without the gate; and without against without, which should give 1."""
-    kinds = [Kind(server, server.ports[0], APP_PATH, 200) for server in (gated, bare, twin)]
-    yield cost_row("maintenance off: request to the app, with / without the gate", compare(kinds[0], kinds[1]))
-    yield cost_row("  for comparison: without / without the gate", compare(kinds[2], kinds[1]))
+def counted_open_rows(site: Site) -> Iterator[Row]:
+    """Compare requests to the app with and without the gate, by counts."""
+    gated, bare = (instructions(site, gate, APP_REQUEST) for gate in (Gate.LISTS, Gate.NONE))
+    what = "maintenance off: request to the app, with / without the gate, instructions"
+    yield ratio_row(what, gated, bare, INSTRUCTIONS, Bound(1.07))
+    gated, bare = (system_calls(site, gate, APP_REQUEST) for gate in (Gate.LISTS, Gate.NONE))
+    yield difference_row("  system calls more", gated, bare, CALLS, Bound(1))
 
 
-def instruction_rows(site: Site) -> Iterator[Row]:
-    """Compare the same two in instructions, where valgrind is installed."""
-    if shutil.which("valgrind"):
-        with_gate, without = (per_request(site, gate) for gate in (True, False))
-        yield instructions_row("  the same in instructions, without the kernel's", with_gate, without)
+def swinging_open_rows(listed: Server, bare: Server, twin: Server) -> Iterator[Row]:
+    """Compare the same two by what swings; and without against without, which should give 1."""
+    kinds = [Kind(server, APP_REQUEST) for server in (listed, bare, twin)]
+    yield cost_row("  CPU time", compare(kinds[0], kinds[1]))
+    yield cost_row("  for comparison: CPU time without / without the gate", compare(kinds[2], kinds[1]))
+    yield rate_row("  answers per second", take_turns((listed, APP_REQUEST), (bare, APP_REQUEST)))
 
 
-def page_row(site: Site, gated: Server) -> Row:
-    """Compare a window's page with a plain file of the same content, from the same Nginx."""
-    page = site.open_window(0)
-    shutil.copyfile(page, site.www / PLAIN_PATH.lstrip("/"))
-    port, plain_port = gated.ports
-    rounds = compare(Kind(gated, port, APP_PATH, 503), Kind(gated, plain_port, PLAIN_PATH, 200))
+def counted_closed_rows(site: Site) -> Iterator[Row]:
+    """Compare a window's page with a plain file of the same content, and with that file as an error page, by counts."""
+    site.open_window(0)
+    size = site.copy_page().stat().st_size
+    page, plain, alone = (
+        instructions(site, Gate.DEFAULT, request) for request in (CLOSED_REQUEST, PLAIN_REQUEST, ERROR_PAGE_REQUEST)
+    )
+    listed = instructions(site, Gate.LISTS, CLOSED_REQUEST)
+    page_calls, plain_calls = (system_calls(site, Gate.DEFAULT, one) for one in (CLOSED_REQUEST, PLAIN_REQUEST))
     site.close_window()
-    return cost_row(f"maintenance on: the page / a plain file of its {page.stat().st_size} bytes", rounds)
+    what = f"maintenance on: the page / a plain file of its {size} bytes, instructions"
+    yield ratio_row(what, page, plain, INSTRUCTIONS, Bound(1.9))
+    yield ratio_row("  the page / the same file by error_page alone", page, alone, INSTRUCTIONS)
+    lists = f"{len(NETWORKS)} networks and {len(PATTERNS)} patterns"
+    yield ratio_row(f"  the page, with {lists} that pass / the plain file", listed, plain, INSTRUCTIONS)
+    yield difference_row("  system calls more than for the plain file", page_calls, plain_calls, CALLS)
+
+
+def swinging_closed_rows(site: Site, gated: Server) -> Iterator[Row]:
+    """Compare the page and the plain file by what swings."""
+    site.open_window(0)
+    site.copy_page()
+    yield cost_row("  CPU time, to the plain file", compare(Kind(gated, CLOSED_REQUEST), Kind(gated, PLAIN_REQUEST)))
+    yield rate_row(
+        "  answers per second, to the plain file", take_turns((gated, CLOSED_REQUEST), (gated, PLAIN_REQUEST))
+    )
+    site.close_window()
+
+
+def peer_rows(site: Site, gated: Server) -> Iterator[Row]:
+    """Compare the page with the 503 of django-maintenance-mode behind the same Nginx without the gate."""
+    site.open_window(0)
+    with (
+        running_peer(site.root / "peer", site.copy_page()) as (app_socket, master),
+        site.start("front", Gate.NONE, app_socket=app_socket) as front,
+    ):
+        theirs = answering_seconds(front, [front.process.pid, master])
+        ours = answering_seconds(gated, [gated.process.pid])
+        rates = take_turns((gated, CLOSED_REQUEST), (front, CLOSED_REQUEST))
+    site.close_window()
+    what = "maintenance on: the 503 of django-maintenance-mode / the page, CPU time"
+    context = "{:.3f} against {:.4f} CPU seconds per 1,000 answers"
+    yield ratio_row(what, theirs, ours, context, Bound(20, least=True))
+    yield rate_row("  answers per second, the page / django-maintenance-mode", rates)
+
+
+def answering_seconds(server: Server, pids: Sequence[int]) -> float:
+    """Give the seconds of CPU time of processes and their children for 1,000 answers 503, after some more of these."""
+    ask(server, CLOSED_REQUEST, PEER_WARM_UP)
+    before = cpu_seconds(pids)
+    ask(server, CLOSED_REQUEST, PEER_ANSWERS)
+    return (cpu_seconds(pids) - before) / PEER_ANSWERS * 1000
 
 
 def flip_rows(site: Site, gated: Server) -> list[Row]:
-    """Open windows before a visitor's eyes; the last row counts the requests that were let through."""
+    """Open windows before visitors' eyes; the last row counts the requests that were let through."""
     flips, answers = flip_often(site, gated.ports[0])
     behind = [answer for flip in flips for answer in begun_behind(flip, answers)]
     let_through = sum(answer.status != 503 for answer in behind)
+    what = "requests begun after the rename and not answered 503"
     return [
         delay_row("from the rename to the first 503 at a visitor", [until_503(flip, answers) for flip in flips]),
-        count_row("requests begun after the rename and not answered 503", let_through, len(behind)),
+        count_row(what, let_through, len(behind), Bound(0)),
     ]
 
 

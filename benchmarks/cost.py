@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from benchmarks.server import Server
+from benchmarks.site import Request
 from benchmarks.visitor import ask
 
 ROUNDS = 150
@@ -16,17 +17,15 @@ SETTLE = 0.003  # seconds
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of request: where it goes and what answers it."""
+    """A kind of request, and the server that it goes to."""
 
     server: Server
-    port: int
-    path: str
-    status: int
+    request: Request
 
     def cpu_time(self) -> float:
         """Send requests and give the microseconds of CPU time that Nginx spent on each."""
         before = self.server.cpu_time()
-        ask(self.port, self.path, REQUESTS, self.status)
+        ask(self.server, self.request, REQUESTS)
         time.sleep(SETTLE)
         return (self.server.cpu_time() - before) / REQUESTS / 1000
 
@@ -47,5 +46,5 @@ def separate(measured: Sequence[Server], others: Sequence[Server]) -> None:
 def compare(kind: Kind, other: Kind) -> list[tuple[float, float]]:
     """Take turns between two kinds of request; give each round's microseconds of CPU time for one of either."""
     for each in (kind, other):
-        ask(each.port, each.path, WARM_UP, each.status)
+        ask(each.server, each.request, WARM_UP)
     return [(kind.cpu_time(), other.cpu_time()) for _ in range(ROUNDS)]

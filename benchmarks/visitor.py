@@ -6,8 +6,8 @@ from types import TracebackType
 from typing import Optional
 
 from benchmarks import BrokenRunError
-from benchmarks.server import PATIENCE
-from benchmarks.site import HOST
+from benchmarks.server import PATIENCE, Server
+from benchmarks.site import HEADERS, Request
 
 
 class Visitor:
@@ -15,7 +15,8 @@ class Visitor:
 
     def __init__(self, port: int, path: str) -> None:
         """Connect to a server on this machine."""
-        self.request = f"GET {path} HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode()
+        headers = "".join(f"{name}: {value}\r\n" for name, value in HEADERS.items())
+        self.request = f"GET {path} HTTP/1.1\r\n{headers}\r\n".encode()
         self.connection = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
         self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
@@ -52,14 +53,15 @@ class Visitor:
         return received
 
 
-def ask(port: int, path: str, requests: int, expected_status: int, connections: int = 8) -> None:
-    """Send a number of requests, one at a time on each connection. Raises BrokenRunError for another status."""
+def ask(server: Server, request: Request, many: int, connections: int = 8) -> None:
+    """Send a request many times, one at a time on each connection. Raises BrokenRunError for another status."""
     with ExitStack() as stack:
-        visitors = [stack.enter_context(Visitor(port, path)) for _ in range(connections)]
-        for _ in range(requests // connections):
+        port = server.ports[request.port]
+        visitors = [stack.enter_context(Visitor(port, request.path)) for _ in range(connections)]
+        for _ in range(many // connections):
             for visitor in visitors:
                 visitor.send()
             for visitor in visitors:
                 status = visitor.receive()
-                if status != expected_status:
-                    raise BrokenRunError(f"{path} was answered {status} and not {expected_status}")
+                if status != request.status:
+                    raise BrokenRunError(f"{request.path} was answered {status} and not {request.status}")

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import httpx
@@ -145,6 +146,10 @@ def test_retry_after_is_never_a_date_that_has_passed(site: Site, monkeypatch: py
         assert retry_after(passed) == "300"
     end = in_an_hour()
     assert retry_after(end.isoformat()) == end.strftime("%a, %d %b %Y %H:%M:%S GMT")
+    for hours in (2, 3, 5, 8, 13, 21, 34, 55, 89, 144, 233, 377, 610, 987):
+        later, earlier = end + timedelta(hours=hours), end - timedelta(hours=hours)
+        assert retry_after(later.isoformat()) == later.strftime("%a, %d %b %Y %H:%M:%S GMT")
+        assert retry_after(earlier.isoformat()) == "300"
     for months in range(1, 13):
         later = end.replace(year=end.year + 2, month=months, day=1)
         assert retry_after(later.isoformat()) == later.strftime("%a, %d %b %Y %H:%M:%S GMT")

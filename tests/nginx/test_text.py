@@ -66,11 +66,12 @@ def test_n28_every_map_of_what_changes_within_a_request_is_volatile(site: Site) 
             words = [*entry.words[1:-1], *(word for inner in entry.block for word in inner.words)]
             sources[entry.words[-1]] = set(re.findall(r"\$[a-z]\w*", " ".join(words)))
             volatile |= {entry.words[-1]} if ["volatile"] in [inner.words for inner in entry.block] else set()
-    changes = {"$uri", "$sent_http_last_modified", "$date_gmt", "$intermission_shop_flag", "$intermission_shop_path"}
+    set_on_the_way = {"$intermission_shop_recursive", "$intermission_shop_path"}
+    changes = {"$uri", "$sent_http_last_modified", "$date_gmt", *set_on_the_way}
     while added := {name for name, its in sources.items() if its & changes} - changes:
         changes |= added
     assert len(sources) > 15
-    assert {"$intermission_shop_gate", "$intermission_shop_retry_after", "$intermission_shop_open_path"} <= changes
+    assert {"$intermission_shop_outside", "$intermission_shop_retry_after", "$intermission_shop_open_path"} <= changes
     assert changes & sources.keys() == volatile
 
 
@@ -91,18 +92,18 @@ def test_the_http_file_is_accepted_before_a_server_includes_the_snippet(make_sit
 
 
 def test_n30_lists_are_looked_at_only_while_the_flag_is_there(site: Site) -> None:
-    lists = {"blocked", "passes", "outside", "open_path", "own_answer", "pass", "cookie", "format", "language"}
+    lists = {"blocked", "passes", "outside", "open_path", "own_answer", "pass", "suffix", "format", "language"}
     at_server_level = [
-        word
+        entry
         for text in site.role.files.values()
         if "map $uri" not in text
         for entry in parse(iter(TOKEN.findall(re.sub(r"^\s*#.*$", "", text, flags=re.MULTILINE))))
         if entry.words[0] in ("set", "if", "rewrite")
-        for word in entry.words
     ]
-    assert any("$intermission_shop_gate" in word for word in at_server_level)
-    assert not [word for word in at_server_level for name in lists if f"$intermission_shop_{name}" in word]
-    gate = next(d for d in directives(site) if d.words[-1:] == ["$intermission_shop_gate"] and d.words[0] == "map")
-    assert gate.words[1] == "$intermission_shop_flag"
-    assert ["1", "$intermission_shop_blocked"] in [inner.words for inner in gate.block]
-    assert ["default", "0"] in [inner.words for inner in gate.block]
+    always = [word for entry in at_server_level for word in entry.words]
+    assert not [word for word in always for name in lists if f"$intermission_shop_{name}" in word]
+    unset, flag, gate = at_server_level
+    assert unset.words == ["set", "$intermission_shop_gate", "0"]
+    assert flag.words == ["if", "(-e", f"{site.state.flag})"]
+    assert [inner.words for inner in flag.block] == [["set", "$intermission_shop_gate", "$intermission_shop_outside"]]
+    assert gate.words == ["if", "($intermission_shop_gate)"]

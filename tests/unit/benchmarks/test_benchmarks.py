@@ -1,0 +1,117 @@
+"""The benchmark's reading of callgrind, strace and wrk, and its judgement."""
+
+from pathlib import Path
+
+import pytest
+from benchmarks import BrokenRunError
+from benchmarks.counts import LONG, SHORT, callgrind_total, per_request, strace_total
+from benchmarks.report import (
+    Bound,
+    cost_row,
+    count_row,
+    delay_row,
+    difference_row,
+    ratio_row,
+    table,
+    write_markdown,
+)
+from benchmarks.site import without_gate
+from benchmarks.throughput import answers_per_second
+
+CALLGRIND = "events: Ir\nfn=(12) main\n16 400\ntotals: 38105220\n"
+STRACE = """\
+% time     seconds  usecs/call     calls    errors syscall
+------ ----------- ----------- --------- --------- ------------------
+ 23.25    0.044030          18      2400           writev
+  3.51    0.006654           5      1205      1200 stat
+------ ----------- ----------- --------- --------- ------------------
+100.00    0.189363           9     19859{errors} total
+"""
+WRK = """\
+Running 1s test @ http://127.0.0.1:40001/orders/
+  1 threads and 8 connections
+  12104 requests in 1.01s, 104.33MB read
+{complaint}Requests/sec:  11984.15
+Transfer/sec:    103.30MB
+"""
+REFUSED = "  Non-2xx or 3xx responses: {}\n"
+
+
+def test_totals_of_the_counters() -> None:
+    assert callgrind_total(CALLGRIND) == 38105220
+    assert strace_total(STRACE.format(errors="      1205")) == 19859
+    assert strace_total(STRACE.format(errors="          ")) == 19859
+
+
+@pytest.mark.parametrize("total_of", [callgrind_total, strace_total])
+def test_a_counter_that_was_cut_off(total_of: type) -> None:
+    with pytest.raises(BrokenRunError, match="wrote no total"):
+        total_of(CALLGRIND.replace("totals", "part") + STRACE.partition("100.00")[0])
+
+
+def test_start_and_end_cancel_out() -> None:
+    start_and_end, each = 5_000_000, 30_000
+    assert per_request(start_and_end + SHORT * each, start_and_end + LONG * each) == each
+
+
+def test_answers_per_second() -> None:
+    assert answers_per_second(WRK.format(complaint=""), failing=False) == 11984.15
+    assert answers_per_second(WRK.format(complaint=REFUSED.format(12104)), failing=True) == 11984.15
+
+
+@pytest.mark.parametrize(
+    ("complaint", "failing"),
+    [
+        ("", True),
+        (REFUSED.format(1), False),
+        (REFUSED.format(12103), True),
+        ("  Socket errors: connect 0, read 1, write 0, timeout 0\n", False),
+    ],
+)
+def test_other_answers_than_expected(complaint: str, failing: bool) -> None:
+    with pytest.raises(BrokenRunError, match="wrk"):
+        answers_per_second(WRK.format(complaint=complaint), failing)
+
+
+@pytest.mark.parametrize(
+    ("bound", "found", "verdict"),
+    [
+        (Bound(1.07), 1.07, "ok"),
+        (Bound(1.07), 1.0701, "MISSED"),
+        (Bound(20, least=True), 20, "ok"),
+        (Bound(20, least=True), 19.9, "MISSED"),
+    ],
+)
+def test_verdict(bound: Bound, found: float, verdict: str) -> None:
+    assert bound.verdict(found) == verdict
+
+
+def test_rows_are_judged_by_the_number_and_not_by_its_words() -> None:
+    row = ratio_row("the page", 1.9004, 1, "{:.1f} against {:.1f}", Bound(1.9))
+    assert (row.found, row.bound, row.verdict, row.context) == ("1.900", "at most 1.9", "MISSED", "1.9 against 1.0")
+    assert ratio_row("the page", 3, 2, "").cells() == ("the page", "1.500", "", "", "", "")
+    assert difference_row("calls", 17.04, 16.0, "", Bound(1)).cells()[1:4] == ("+1.0", "at most 1", "ok")
+    assert difference_row("calls", 17.15, 16.0, "", Bound(1)).verdict == "MISSED"
+    assert count_row("let through", 1, 9, Bound(0)).verdict == "MISSED"
+
+
+def test_ratio_is_the_median_of_the_rounds_ratios() -> None:
+    """A slow moment that meets both kinds of request changes nothing."""
+    row = cost_row("CPU time", [(2, 1), (20, 10), (4, 2), (30, 10)])
+    assert (row.found, row.numbers["ratio"]) == ("2.000", 2)
+    delays = delay_row("flips", [100, 300, 9000])
+    assert (delays.found, delays.spread) == ("300 µs", "100 to 9000 µs")
+
+
+def test_both_forms_of_the_report(tmp_path: Path) -> None:
+    rows = [ratio_row("the page", 3, 2, "{} against {}", Bound(1.2)), count_row("let through", 0, 9, Bound(0))]
+    assert "the page     1.500  at most 1.2  MISSED          3 against 2" in table(rows)
+    write_markdown(tmp_path / "RESULTS.md", {"Nginx": "1.22"}, rows, "Each ratio.")
+    page = (tmp_path / "RESULTS.md").read_text()
+    assert "| let through | 0 | at most 0 | ok |  | of 9 requests |\n" in page
+    assert page.endswith("- Nginx: 1.22\n")
+
+
+def test_the_vhost_without_the_gate_keeps_its_other_lines() -> None:
+    vhost = "location @proxy {\n    set $intermission_shop_recursive 1;\n    proxy_redirect off;\n}\n"
+    assert without_gate(vhost) == "location @proxy {\n    proxy_redirect off;\n}\n"
