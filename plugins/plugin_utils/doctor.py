@@ -142,7 +142,7 @@ class Case:
 
     def gates(self, block: Directive) -> list[Directive]:
         """List the places at or below a block at which the role's gate starts."""
-        mark = f"$intermission_{self.site}_flag"
+        mark = f"$intermission_{self.site}_gate"
         return [one for one in block.within("set") if one.args[0] == mark and one.parent and one.parent.name != "if"]
 
     def gate(self, server: Directive) -> Optional[Directive]:
