@@ -38,6 +38,9 @@ def nearly(secret: str) -> list[str]:
     return [
         *off,
         secret[:-1],
+        f"{secret} {secret}",
+        f"{secret} x",
+        f"x {secret}",
         secret + "A",
         secret.swapcase(),
         "",
@@ -83,7 +86,7 @@ def test_what_is_nearly_the_secret_does_not_pass(passed_site: Site, secret: str)
     for wrong in nearly(secret):
         assert_maintenance(passed_site.ask(headers=cookie(wrong)))
         assert_maintenance(passed_site.ask(headers={HEADER: wrong}))
-        answer = passed_site.ask(path=LINK + wrong)
+        answer = passed_site.ask(path=LINK + wrong.replace(" ", "%20"))
         reached = "/" in wrong  # The path leads to the secret itself
         assert answer.status in ((303,) if reached else (404, 503)), wrong
         assert ("set-cookie" in answer.headers) is reached
