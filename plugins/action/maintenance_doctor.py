@@ -50,5 +50,6 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             **result,
             "changed": False,
             "closed": reading["status"]["on"],
+            "read_only": (reading["status"]["window"] or {}).get("read_only", False),
             "findings": [finding.told(host) for finding in findings],
         }

@@ -14,6 +14,7 @@ from ansible_collections.intermission.django.plugins.module_utils.proof import (
     closed_fault,
     open_fault,
 )
+from ansible_collections.intermission.django.plugins.module_utils.state import SAFE_METHODS
 
 CHALLENGE = "/.well-known/acme-challenge/intermission-doctor"
 METHODS_OF_A_CLOSED_SITE = ("GET", "HEAD", "POST", "OPTIONS")
@@ -28,11 +29,12 @@ def prove(
     uris: Sequence[str],
     timeout: float = 10.0,
     tls: Optional[ssl.SSLContext] = None,
+    read_only: bool = False,
 ) -> list[dict[str, Any]]:
     """Ask a host as a visitor would, and give what is wrong, in the form of the doctor's findings.
 
     ``closed`` says whether the flag is there, ``uris`` which addresses have to be Nginx's own. A site that is closed is asked
-    with POST too; one that is open is only read from.
+    with POST too, and only so where the window is ``read_only``; one that is open is only read from.
     """
 
     def answer(path: str) -> Answer:
@@ -41,7 +43,8 @@ def prove(
     home = ask(url, host, "GET", timeout, tls=tls)
     if home.status == 0:
         return [finding("http", url, f"No answer: {home.error}", "Visitors get none either.", "Start Nginx.")]
-    found = _closed(url, host, timeout, tls) if closed else _open(url, home)
+    methods = [method for method in METHODS_OF_A_CLOSED_SITE if not read_only or method not in SAFE_METHODS]
+    found = _closed(url, host, methods, timeout, tls) if closed else _open(url, home)
     for uri in uris:
         got = answer(uri)
         if got.status == 200 or (MAINTENANCE_MARK in got.body and not closed):
@@ -91,9 +94,11 @@ def _open(url: str, home: Answer) -> list[dict[str, Any]]:
     return [finding("http", url, what, "There is no flag: visitors get that.", "Look at the app and its log.")]
 
 
-def _closed(url: str, host: str, timeout: float, tls: Optional[ssl.SSLContext]) -> list[dict[str, Any]]:
+def _closed(
+    url: str, host: str, methods: Sequence[str], timeout: float, tls: Optional[ssl.SSLContext]
+) -> list[dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
-    for method in METHODS_OF_A_CLOSED_SITE:
+    for method in methods:
         got = ask(url, host, method, timeout, tls=tls)
         if method == "HEAD":
             got = Answer(got.status, got.headers, MAINTENANCE_MARK + b"</html>", got.error)

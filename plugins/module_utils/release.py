@@ -200,13 +200,18 @@ class Releases:
         replace_symlink(self.current, f"releases/{release}")
         return True
 
-    def record_live(self, release: str, environment: str) -> bool:
-        """Note that a release runs and answers, and which was live before it (that is what a rollback goes to)."""
+    def record_live(self, release: str, environment: str, went_back: bool = False) -> bool:
+        """Note that a release runs and answers, and which was live before it (that is what a rollback goes to).
+
+        After a rollback there is none: the one that it came from is newer, and its migrations are unknown to this one.
+        """
         live = self.live()
         if (live.get("release"), live.get("environment")) == (release, environment):
             return False
         former = {name: live.get(name) for name in ("release", "environment")}
-        if live.get("release") in (None, release):
+        if went_back:
+            former = {}
+        elif live.get("release") in (None, release):
             former = live.get("former", {})
         record = {"release": release, "environment": environment, "former": former, "since": _now()}
         write_file(self.live_file, json.dumps(record).encode())

@@ -83,6 +83,10 @@ closed:
   description: Whether the flag is there.
   returned: success
   type: bool
+read_only:
+  description: Whether the window lets GET and HEAD go on to the app.
+  returned: success
+  type: bool
 findings:
   description: What was found, each with C(id), C(severity), C(host), C(file), C(line), C(what), C(why) and C(fix).
   returned: success

@@ -35,6 +35,10 @@ options:
     description: Whether the site is closed. If so, it is asked with C(HEAD), C(POST) and C(OPTIONS) too.
     type: bool
     required: true
+  read_only:
+    description: Whether the window lets GET and HEAD go on to the app.
+    type: bool
+    default: false
   uris:
     description: Paths that no visitor may be given.
     type: list
@@ -87,6 +91,7 @@ def main() -> None:
             "host": {"type": "str", "required": True},
             "of": {"type": "str", "required": True},
             "closed": {"type": "bool", "required": True},
+            "read_only": {"type": "bool", "default": False},
             "uris": {"type": "list", "elements": "str", "default": []},
             "validate_certs": {"type": "bool", "default": True},
             "ca": {"type": "path"},
@@ -102,7 +107,9 @@ def main() -> None:
             msg=f"maintenance_window_proof_ca '{params['ca']}' cannot be taken: {error}. Name a file of CA certificates "
             "in PEM on the host that asks, for instance /etc/ssl/certs/ca-certificates.crt."
         )
-    found = prove(params["url"], params["host"], params["closed"], params["uris"], params["timeout"], tls)
+    found = prove(
+        params["url"], params["host"], params["closed"], params["uris"], params["timeout"], tls, params["read_only"]
+    )
     told = [{"id": one["id"], "severity": one["severity"], "host": params["of"], **one} for one in found]
     module.exit_json(findings=told)
 

@@ -88,6 +88,10 @@ options:
     description: How many releases to keep.
     type: int
     default: 5
+  went_back:
+    description: With O(state=live), whether this was a rollback, after which there is no former release to go back to.
+    type: bool
+    default: false
   user:
     description: The account that the site's code runs as; this one where it is not named.
     type: str
@@ -161,7 +165,7 @@ def apply(releases: Releases, params: dict[str, Any]) -> tuple[bool, list[str]]:
     if state == "current":
         return releases.activate(release, environment), []
     if state == "live":
-        return releases.record_live(release, environment), []
+        return releases.record_live(release, environment, params["went_back"]), []
     removed = releases.prune(params["keep"]) if state == "pruned" else []
     return bool(removed), removed
 
@@ -214,6 +218,7 @@ def main() -> None:
             "directories": {"type": "list", "elements": "path", "default": []},
             "content": {"type": "str", "default": "", "no_log": True},
             "keep": {"type": "int", "default": 5},
+            "went_back": {"type": "bool", "default": False},
         },
         required_if=[
             ("state", "unpacked", ("id", "archive")),

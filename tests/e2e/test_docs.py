@@ -22,7 +22,7 @@ def commands(page: Path) -> list[str]:
     text = page.read_text(encoding="utf-8")
     blocks = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
     lines = [line.partition("   #")[0].strip() for block in blocks for line in block.splitlines()]
-    lines += re.findall(r"^\|.*\| `([a-z][^`]*)` \|$", text, re.MULTILINE)
+    lines += re.findall(r"^\|.*\| `([a-z]\S* [^`]*)` \|$", text, re.MULTILINE)
     return [line for line in lines if line and line not in MADE_BY_OTHER_TESTS]
 
 

@@ -68,6 +68,12 @@ def test_a_closed_site_is_asked_with_more_methods(serve: Serve, http: Http, clos
     ]
 
 
+def test_a_read_only_site_is_closed_to_what_writes(serve: Serve, http: Http, closed_answer: bytes) -> None:
+    server = serve(http(200, b"home"), *[closed_answer] * 3, http(404))
+    assert prove(server.url, "shop.example", True, URIS, read_only=True) == []
+    assert [request.split()[0] for request in server.requests] == ["GET", "POST", "OPTIONS", "GET", "GET"]
+
+
 @pytest.mark.parametrize(
     ("status", "headers", "expected"),
     [

@@ -162,6 +162,17 @@ def test_the_former_release_is_what_was_live_before(host: Host) -> None:
     ]
 
 
+def test_after_a_rollback_there_is_nothing_to_go_back_to(host: Host) -> None:
+    host.unpack("r1")
+    host.unpack("r2")
+    host.environment("e1")
+    host.go_live("r1")
+    host.go_live("r2")
+    assert host.releases.live()["former"]["release"] == "r1"
+    assert host.releases.record_live("r1", "e1", went_back=True)
+    assert (host.releases.live()["release"], host.releases.live()["former"]) == ("r1", {})
+
+
 def test_prune_keeps_the_newest(host: Host) -> None:
     for number in range(1, 6):
         host.unpack(f"r{number}")
