@@ -14,7 +14,7 @@ from fleet import Fleet
 
 testinfra_hosts = ["ansible://tearoom"]
 
-HOST = {"Host": "tea.example.com"}
+HOST = {"Host": "tea.example.com", "Accept": "text/html"}
 FLAG = "/srv/state/tearoom/on"
 
 
@@ -59,6 +59,9 @@ def test_a_window_is_opened_proven_and_closed(visitor: httpx.Client, site: Fleet
     try:
         answer = ask(visitor, site, "/orders/new/", "POST")
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "600")
+        assert (answer.headers["x-frame-options"], '<html lang="fr"' in answer.text) == ("DENY", True)
+        health = ask(visitor, site, "/tea/health")
+        assert (health.status_code, health.text) == (503, "draining\n")
         assert "The Tea Room" in answer.text
         assert "https://status.example.com/" in answer.text
     finally:
