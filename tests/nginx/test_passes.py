@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 from ansible_collections.intermission.django.plugins.module_utils.state import new_secret
 
+from driving import wait_until
 from nginx.answers import assert_app, assert_maintenance
 from nginx.site import Site
 
@@ -135,8 +136,9 @@ def test_the_secret_is_in_no_log(make_site: MakeSite, form: str, secret: str) ->
         site.ask(headers=cookie(shown))
         site.ask(headers={HEADER: shown})
     site.ask(path="/seen")
-    access = (site.root / "logs").read_text()
-    assert "GET /seen" in access
+    logs = site.root / "logs"
+    wait_until(lambda: "GET /seen" in logs.read_text(), "Nginx logs the last request, which it does after its answer")
+    access = logs.read_text()
     for shown in (secret, earlier, wrong):
         assert shown not in access
         assert shown not in site.error_log.read_text()
