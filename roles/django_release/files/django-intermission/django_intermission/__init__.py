@@ -1,0 +1,1 @@
+"""Maintenance mode for Django: closes a site with a proper 503, and knows who passes."""

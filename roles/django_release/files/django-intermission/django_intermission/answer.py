@@ -1,0 +1,174 @@
+"""What a visitor gets while the site is closed: a handler's answer, a redirect, JSON, a page of the project's, or the built-in one."""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime, timezone
+from functools import cache
+from pathlib import Path
+from typing import Any, Optional
+
+from asgiref.sync import async_to_sync, iscoroutinefunction, sync_to_async
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.http.response import HttpResponseBase
+from django.template import Context, Engine, Template, TemplateDoesNotExist
+from django.template.loader import get_template
+from django.utils.cache import add_never_cache_headers, patch_vary_headers
+from django.utils.http import http_date
+
+from django_intermission import conf, log
+from django_intermission.paths import is_allowed
+from django_intermission.state import Maintenance
+
+STATUS = 503
+TITLE = "Service Unavailable"
+DETAIL = "The site is being worked on. Please come back later."
+BUILT_IN = Path(__file__).parent / "templates" / "django_intermission"
+
+
+def answer(request: HttpRequest, maintenance: Maintenance) -> HttpResponseBase:
+    """Answer a request that does not pass."""
+    handler = conf.current().handler
+    if handler is not None:
+        try:
+            call = async_to_sync(handler) if iscoroutinefunction(handler) else handler
+            return _finished(_checked(call(request, maintenance)), maintenance)
+        except Exception:
+            _log_handler()
+    return _finished(_built(request, maintenance), maintenance)
+
+
+async def aanswer(request: HttpRequest, maintenance: Maintenance) -> HttpResponseBase:
+    """Answer a request that does not pass, in an event loop; only a handler that is not async takes a thread."""
+    handler = conf.current().handler
+    if handler is not None:
+        try:
+            call: Any = handler if iscoroutinefunction(handler) else sync_to_async(handler)
+            return _finished(_checked(await call(request, maintenance)), maintenance)
+        except Exception:
+            _log_handler()
+    return _finished(_built(request, maintenance), maintenance)
+
+
+def _checked(response: object) -> HttpResponseBase:
+    if not isinstance(response, HttpResponseBase):
+        raise TypeError(f"MAINTENANCE_HANDLER gave {response!r}, which is no HttpResponse")
+    return response
+
+
+def _log_handler() -> None:
+    log.once("handler", "MAINTENANCE_HANDLER failed, visitors get the ordinary answer", exc_info=True)
+
+
+def _built(request: HttpRequest, maintenance: Maintenance) -> HttpResponse:
+    options = conf.current()
+    if wanted_format(request, options) == "json":
+        response: HttpResponse = JsonResponse(
+            problem(maintenance),
+            status=STATUS,
+            content_type="application/problem+json",
+            json_dumps_params={"ensure_ascii": False},
+        )
+    elif options.redirect_url is not None:
+        response = HttpResponseRedirect(options.redirect_url)
+    else:
+        response = HttpResponse(page(request, maintenance, options.template), status=STATUS)
+    patch_vary_headers(response, ["Accept"])
+    return response
+
+
+def _finished(response: HttpResponseBase, maintenance: Maintenance) -> HttpResponseBase:
+    """Add what each answer has; it is no error that the admins would want a mail for."""
+    after = retry_after(maintenance, conf.current().retry_after)
+    if after is not None:
+        response.headers.setdefault("Retry-After", after)
+    add_never_cache_headers(response)
+    response._has_been_logged = True  # type: ignore[attr-defined]
+    return response
+
+
+def retry_after(maintenance: Maintenance, seconds: Optional[int]) -> Optional[str]:
+    """Give the header's value: the end as a date while that is to come, else a number of seconds."""
+    if maintenance.end is not None and maintenance.end > datetime.now(timezone.utc):
+        return http_date(math.ceil(maintenance.end.timestamp()))
+    return None if seconds is None else str(seconds)
+
+
+def problem(maintenance: Maintenance) -> dict[str, Any]:
+    """Give the answer for programs, as RFC 9457 has it."""
+    known = {
+        "start": maintenance.start and maintenance.start.isoformat().replace("+00:00", "Z"),
+        "end": maintenance.end and maintenance.end.isoformat().replace("+00:00", "Z"),
+        "reason": str(maintenance.reason),
+    }
+    about = {"type": "about:blank", "title": TITLE, "status": STATUS, "detail": str(maintenance.message) or DETAIL}
+    return {**about, **{name: value for name, value in known.items() if value}}
+
+
+def wanted_format(request: HttpRequest, options: conf.Options) -> str:
+    """Give ``html`` or ``json``: as MAINTENANCE_FORMAT says, else as Accept prefers, else by the path."""
+    if options.format is not None:
+        try:
+            chosen = options.format(request)
+        except Exception:
+            log.once("format", "MAINTENANCE_FORMAT failed, Accept and the path decide", exc_info=True)
+            chosen = None
+        if chosen in conf.FORMATS:
+            return str(chosen)
+    by_accept = preferred(request.headers.get("Accept", ""))
+    if by_accept is not None:
+        return by_accept
+    return "json" if is_allowed(request.path_info, options.json_paths) else "html"
+
+
+def preferred(accept: str) -> Optional[str]:
+    """Give what an Accept header names with the highest weight, the first where two have the same; None where it names neither."""
+    best: tuple[float, Optional[str]] = (0.0, None)
+    for entry in accept.lower().split(","):
+        media_type, *parameters = (part.strip() for part in entry.split(";"))
+        if media_type in ("text/html", "application/xhtml+xml"):
+            kind = "html"
+        elif media_type == "application/json" or media_type.endswith("+json"):
+            kind = "json"
+        else:
+            continue
+        weight = _weight(parameters)
+        if weight > best[0]:
+            best = (weight, kind)
+    return best[1]
+
+
+def _weight(parameters: list[str]) -> float:
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        if name.strip() == "q":
+            try:
+                weight = float(value)
+            except ValueError:
+                return 0.0
+            return weight if 0 <= weight <= 1 else 0.0
+    return 1.0
+
+
+def page(request: HttpRequest, maintenance: Maintenance, name: str) -> str:
+    """Render the project's template, without context processors, which may want a session or a database; else the built-in one."""
+    try:
+        template = get_template(name)
+    except TemplateDoesNotExist:
+        pass
+    except Exception:
+        log.once("template", "the template %s cannot be read, visitors get the built-in page", name, exc_info=True)
+    else:
+        try:
+            return str(template.render({"request": request, "maintenance": maintenance}))
+        except Exception:
+            log.once(
+                "template", "the template %s cannot be rendered, visitors get the built-in page", name, exc_info=True
+            )
+    return built_in("maintenance.html").render(Context({"maintenance": maintenance, "detail": DETAIL}))
+
+
+@cache
+def built_in(name: str) -> Template:
+    """Give one of the package's own templates, which no setting of the project's changes."""
+    return Engine(dirs=[str(BUILT_IN)]).get_template(name)

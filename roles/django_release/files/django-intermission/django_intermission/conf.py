@@ -1,0 +1,326 @@
+"""The settings: read once, checked, and read again only when a test overrides one."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any, Optional, cast
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.core.signals import setting_changed
+from django.http import HttpRequest
+from django.utils.functional import Promise
+from django.utils.module_loading import import_string
+
+from django_intermission import log
+from django_intermission.addresses import UNIX, Network, Proxies, parse_network
+from django_intermission.state import LAYERS, HostState, Maintenance
+from django_intermission.times import parse_instant
+
+ENVIRONMENT_VARIABLE = "MAINTENANCE_MODE"
+TRUE = ("1", "true", "yes", "on")
+FALSE = ("0", "false", "no", "off")
+FORMATS = ("html", "json")
+HEADER = re.compile(r"[A-Za-z0-9]+(?:-[A-Za-z0-9]+)*")
+
+DEFAULTS: Mapping[str, Any] = {
+    "MAINTENANCE_MODE": None,
+    "MAINTENANCE_IN_DEBUG": False,
+    "MAINTENANCE_READ_ONLY": False,
+    "MAINTENANCE_REASON": "",
+    "MAINTENANCE_MESSAGE": "",
+    "MAINTENANCE_END": None,
+    "MAINTENANCE_STATE_DIRECTORY": None,
+    "MAINTENANCE_LAYERS": list(LAYERS),
+    "MAINTENANCE_BYPASS_IP": [],
+    "MAINTENANCE_TRUSTED_PROXIES": [],
+    "MAINTENANCE_CLIENT_ADDRESS_HEADER": "X-Forwarded-For",
+    "MAINTENANCE_ALLOWED_URLS": [],
+    "MAINTENANCE_ALLOWED_URL_NAMES": [],
+    "MAINTENANCE_ALLOW_STAFF": False,
+    "MAINTENANCE_ALLOW_SUPERUSERS": False,
+    "MAINTENANCE_ALLOW_PERMISSION": None,
+    "MAINTENANCE_TEMPLATE": "maintenance.html",
+    "MAINTENANCE_RETRY_AFTER": 300,
+    "MAINTENANCE_FORMAT": None,
+    "MAINTENANCE_JSON_PATHS": [],
+    "MAINTENANCE_HANDLER": None,
+    "MAINTENANCE_REDIRECT_URL": None,
+}
+
+Look = Callable[[], Optional[Maintenance]]
+
+
+@dataclass(frozen=True)
+class Options:
+    """The settings as the other modules use them. ``look`` gives what is in force now, None while the site is open.
+
+    ``debug`` tells that DEBUG opens everything.
+    """
+
+    look: Look
+    debug: bool
+    mode: bool
+    host: Optional[HostState]
+    bypass: tuple[Network, ...]
+    proxies: Proxies
+    address_header: str
+    allowed_urls: tuple[re.Pattern[str], ...]
+    allowed_url_names: frozenset[str]
+    staff: bool
+    superusers: bool
+    permission: Optional[str]
+    late_half: bool
+    template: str
+    retry_after: Optional[int]
+    format: Optional[Callable[[HttpRequest], Optional[str]]]
+    json_paths: tuple[re.Pattern[str], ...]
+    handler: Optional[Callable[..., Any]]
+    redirect_url: Optional[str]
+
+    @property
+    def asks_user(self) -> bool:
+        """Tell whether it matters who is logged in."""
+        return self.staff or self.superusers or self.permission is not None
+
+
+loaded: Optional[Options] = None
+
+
+def current() -> Options:
+    """Give the settings; they are read at the first call. Raises ImproperlyConfigured, which says what to set."""
+    global loaded
+    options = loaded
+    if options is None:
+        options = loaded = load()
+    return options
+
+
+def forget(**_: Any) -> None:
+    """Let the settings be read again at the next call."""
+    global loaded
+    loaded = None
+    log.forget_all()
+
+
+setting_changed.connect(forget, dispatch_uid="django_intermission")
+
+
+def parse_flag(name: str, value: object) -> bool:
+    """Read a switch: a bool, or ``1``, ``true``, ``yes``, ``on`` or their opposites in any case. Raises ImproperlyConfigured."""
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        word = value.strip().lower()
+        if word in TRUE + FALSE:
+            return word in TRUE
+    raise ImproperlyConfigured(f"{name} is {value!r}: set it to one of {', '.join(TRUE)} or {', '.join(FALSE)}")
+
+
+def load() -> Options:
+    """Read and check all settings. Raises ImproperlyConfigured."""
+    mode = _mode()
+    host = _host()
+    debug = not _flag("MAINTENANCE_IN_DEBUG") and settings.DEBUG
+    look = _look(mode, host)
+    return Options(
+        look=_open if debug else look,
+        debug=debug,
+        mode=mode,
+        host=host,
+        bypass=_networks("MAINTENANCE_BYPASS_IP", _strings("MAINTENANCE_BYPASS_IP")),
+        proxies=_proxies(),
+        address_header=_header(),
+        allowed_urls=_patterns("MAINTENANCE_ALLOWED_URLS"),
+        allowed_url_names=frozenset(_strings("MAINTENANCE_ALLOWED_URL_NAMES")),
+        staff=_flag("MAINTENANCE_ALLOW_STAFF"),
+        superusers=_flag("MAINTENANCE_ALLOW_SUPERUSERS"),
+        permission=_text("MAINTENANCE_ALLOW_PERMISSION") or None,
+        late_half=any(_is_late_half(path) for path in settings.MIDDLEWARE),
+        template=_text("MAINTENANCE_TEMPLATE"),
+        retry_after=_retry_after(),
+        format=_format(),
+        json_paths=_patterns("MAINTENANCE_JSON_PATHS"),
+        handler=_callable("MAINTENANCE_HANDLER"),
+        redirect_url=_text("MAINTENANCE_REDIRECT_URL") or None,
+    )
+
+
+def get(name: str) -> Any:
+    """Give a setting as the project has it, else its default."""
+    return getattr(settings, name, DEFAULTS[name])
+
+
+def _mode() -> bool:
+    mode = get("MAINTENANCE_MODE")
+    by_setting = mode is not None and parse_flag("MAINTENANCE_MODE", mode)
+    word = os.environ.get(ENVIRONMENT_VARIABLE)
+    by_environment = word is not None and parse_flag(f"the environment variable {ENVIRONMENT_VARIABLE}", word)
+    return by_setting or by_environment
+
+
+def _host() -> Optional[HostState]:
+    name = "MAINTENANCE_STATE_DIRECTORY"
+    directory = get(name)
+    if not isinstance(directory, (str, os.PathLike, type(None))):
+        raise ImproperlyConfigured(f"{name} is {directory!r}: set it to a path, or to None")
+    layers = _strings("MAINTENANCE_LAYERS")
+    if unknown := sorted(set(layers) - set(LAYERS)):
+        raise ImproperlyConfigured(f"MAINTENANCE_LAYERS has {', '.join(unknown)}: there are {' and '.join(LAYERS)}")
+    if not directory:
+        return None
+    path = os.fspath(directory)
+    if not os.path.isabs(path):
+        raise ImproperlyConfigured(f"{name} is {path!r}: set it to an absolute path")
+    return HostState(path, layers)
+
+
+def _look(mode: bool, host: Optional[HostState]) -> Look:
+    """Give the function that each request calls, with nothing in it that the settings rule out."""
+    by_setting = Maintenance(
+        source="setting",
+        reason=_text("MAINTENANCE_REASON"),
+        message=_text("MAINTENANCE_MESSAGE"),
+        end=_end(),
+        read_only=_flag("MAINTENANCE_READ_ONLY"),
+    )
+    if mode and host is not None and by_setting.read_only:
+
+        def strictest() -> Optional[Maintenance]:
+            by_flag = host.look()
+            return by_flag if by_flag is not None and not by_flag.read_only else by_setting
+
+        return strictest
+    if mode:
+        return lambda: by_setting
+    return _open if host is None else host.look
+
+
+def _open() -> None:
+    return None
+
+
+def _flag(name: str) -> bool:
+    return parse_flag(name, get(name))
+
+
+def _text(name: str) -> str:
+    """Give a text; one of gettext_lazy stays one, so that each visitor reads it in a language of theirs."""
+    value = get(name)
+    if value is None:
+        return ""
+    if not isinstance(value, (str, Promise)):
+        raise ImproperlyConfigured(f"{name} is {value!r}: set it to text")
+    return cast(str, value)
+
+
+def _strings(name: str) -> tuple[str, ...]:
+    values = get(name)
+    if isinstance(values, str) or not isinstance(values, (list, tuple, set, frozenset)):
+        raise ImproperlyConfigured(f"{name} is {values!r}: set it to a list")
+    for value in values:
+        if not isinstance(value, str):
+            raise ImproperlyConfigured(f"{name} has {value!r}: each entry is text")
+    return tuple(values)
+
+
+def _patterns(name: str) -> tuple[re.Pattern[str], ...]:
+    values = get(name)
+    if isinstance(values, str) or not isinstance(values, (list, tuple)):
+        raise ImproperlyConfigured(f"{name} is {values!r}: set it to a list of regular expressions")
+    patterns = []
+    for value in values:
+        try:
+            pattern = re.compile(value)
+        except (TypeError, re.error) as error:
+            raise ImproperlyConfigured(f"{name} has {value!r}, which is no regular expression: {error}") from error
+        if not isinstance(pattern.pattern, str):
+            raise ImproperlyConfigured(f"{name} has {value!r}: each entry is text, not bytes")
+        patterns.append(pattern)
+    return tuple(patterns)
+
+
+def _networks(name: str, values: tuple[str, ...]) -> tuple[Network, ...]:
+    networks = []
+    for value in values:
+        try:
+            networks.append(parse_network(value))
+        except ValueError as error:
+            raise ImproperlyConfigured(
+                f"{name} has {value!r}, which is neither an address nor a network such as 203.0.113.0/24: {error}"
+            ) from error
+    return tuple(networks)
+
+
+def _proxies() -> Proxies:
+    name = "MAINTENANCE_TRUSTED_PROXIES"
+    values = _strings(name)
+    return Proxies(_networks(name, tuple(value for value in values if value != UNIX)), UNIX in values)
+
+
+def _header() -> str:
+    """Give the key in ``request.META`` of the header with the client's address."""
+    name = "MAINTENANCE_CLIENT_ADDRESS_HEADER"
+    header = _text(name)
+    if HEADER.fullmatch(header) is None or header.lower() == "forwarded":
+        raise ImproperlyConfigured(
+            f"{name} is {header!r}: name a header that has addresses alone, such as X-Forwarded-For"
+        )
+    return "HTTP_" + header.upper().replace("-", "_")
+
+
+def _is_late_half(path: str) -> bool:
+    from django_intermission.middleware import MaintenanceModeLateMiddleware  # It reads these settings
+
+    try:
+        middleware = import_string(path)
+    except ImportError:
+        return False
+    return isinstance(middleware, type) and issubclass(middleware, MaintenanceModeLateMiddleware)
+
+
+def _end() -> Optional[datetime]:
+    name = "MAINTENANCE_END"
+    end = get(name)
+    if end in (None, ""):
+        return None
+    if isinstance(end, datetime) and end.tzinfo is not None:
+        return end.astimezone(timezone.utc)
+    try:
+        return parse_instant(end)
+    except (TypeError, AttributeError, ValueError) as error:
+        raise ImproperlyConfigured(
+            f"{name} is {end!r}: set it to an instant with its zone, such as '2026-12-01T02:00Z'"
+        ) from error
+
+
+def _retry_after() -> Optional[int]:
+    name = "MAINTENANCE_RETRY_AFTER"
+    seconds = get(name)
+    if seconds is not None and (not isinstance(seconds, int) or isinstance(seconds, bool) or seconds < 0):
+        raise ImproperlyConfigured(f"{name} is {seconds!r}: set it to a number of seconds, or to None for no header")
+    return seconds
+
+
+def _format() -> Optional[Callable[[HttpRequest], Optional[str]]]:
+    value = get("MAINTENANCE_FORMAT")
+    if value in FORMATS:
+        return lambda request: str(value)
+    return _callable("MAINTENANCE_FORMAT")
+
+
+def _callable(name: str) -> Optional[Callable[..., Any]]:
+    value = get(name)
+    if value is None:
+        return None
+    try:
+        function = import_string(value) if isinstance(value, str) else value
+    except ImportError as error:
+        raise ImproperlyConfigured(f"{name} is {value!r}, which cannot be imported: {error}") from error
+    if not callable(function):
+        raise ImproperlyConfigured(f"{name} is {value!r}: set it to a function, or to the dotted path of one")
+    return function  # type: ignore[no-any-return]

@@ -1,0 +1,103 @@
+"""Who passes while the site is closed."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from enum import Enum
+from typing import Any, Optional
+
+from django.http import HttpRequest
+from django.urls import Resolver404, resolve
+from django.utils import translation
+from django.utils.translation import get_language_from_path
+
+from django_intermission import log
+from django_intermission.addresses import contains
+from django_intermission.conf import Options
+from django_intermission.paths import is_allowed
+from django_intermission.state import Maintenance
+
+SAFE_METHODS = ("GET", "HEAD")
+EXEMPT = "maintenance_exempt"
+
+
+class Verdict(Enum):
+    """What becomes of a request: it passes, it is refused, or it depends on who is logged in."""
+
+    PASS = 1
+    REFUSE = 2
+    ASK_USER = 3
+
+
+def judge(request: HttpRequest, maintenance: Maintenance, options: Options) -> Verdict:
+    """Decide on a request, without touching the database, the session or who is logged in."""
+    if (
+        by_address(request, options)
+        or is_allowed(request.path_info, options.allowed_urls)
+        or request.path == options.redirect_url
+        or (maintenance.read_only and request.method in SAFE_METHODS)
+        or by_secret(request, maintenance)
+        or by_view(request, options)
+    ):
+        return Verdict.PASS
+    return Verdict.ASK_USER if options.asks_user else Verdict.REFUSE
+
+
+def by_address(request: HttpRequest, options: Options) -> bool:
+    """Tell whether the client's address may pass."""
+    if not options.bypass:
+        return False
+    peer = request.META.get("REMOTE_ADDR") or ""
+    forwarded = request.META.get(options.address_header) or ""
+    return contains(options.bypass, options.proxies.client(peer, forwarded))
+
+
+def by_secret(request: HttpRequest, maintenance: Maintenance) -> bool:
+    """Tell whether the request shows the secret of the window, in the header that machines send to Nginx's gate as well."""
+    secret = request.headers.get("X-Intermission-Pass")
+    if not secret or maintenance.bypass_digest is None:
+        return False
+    digest = hashlib.sha256(secret.encode(errors="replace")).hexdigest()
+    return hmac.compare_digest(digest.encode(), maintenance.bypass_digest.encode())
+
+
+def by_view(request: HttpRequest, options: Options) -> bool:
+    """Tell whether the view that Django would call may be called, by the name of its URL or by its decorator."""
+    try:
+        with translation.override(get_language_from_path(request.path_info) or translation.get_language()):
+            match = resolve(request.path_info, getattr(request, "urlconf", None))
+    except Resolver404:
+        return False
+    except Exception as error:
+        log.once(
+            "urls", "the URLs cannot be resolved (%r): no view passes by its name or decorator", error, exc_info=True
+        )
+        return False
+    if match.view_name in options.allowed_url_names:
+        return True
+    view: Any = match.func
+    return any(
+        getattr(place, EXEMPT, False) for place in (view, getattr(view, "view_class", None), getattr(view, "cls", None))
+    )
+
+
+def knows_user(request: HttpRequest) -> bool:
+    """Tell whether AuthenticationMiddleware has seen the request."""
+    return hasattr(request, "user")
+
+
+def user_passes(request: HttpRequest, options: Options) -> bool:
+    """Tell whether who is logged in may pass; nobody does while that cannot be found out. Asks session and database."""
+    try:
+        user: Optional[Any] = getattr(request, "user", None)
+        if user is None or not user.is_active:
+            return False
+        return bool(
+            (options.staff and user.is_staff)
+            or (options.superusers and user.is_superuser)
+            or (options.permission is not None and user.has_perm(options.permission))
+        )
+    except Exception as error:
+        log.once("user", "nobody passes by being logged in, because who it is cannot be found out: %r", error)
+        return False

@@ -1,0 +1,41 @@
+"""``{% load intermission %}``: the announcement of the next window."""
+
+from __future__ import annotations
+
+from typing import Optional
+
+from django import template
+from django.contrib.humanize.templatetags.humanize import naturalday
+from django.template import Context
+from django.utils import timezone
+from django.utils.safestring import SafeString
+
+from django_intermission.answer import built_in
+from django_intermission.context_processors import next_window
+from django_intermission.state import Maintenance
+
+register = template.Library()
+
+
+@register.simple_tag
+def maintenance_announced() -> Optional[Maintenance]:
+    """Give the next window: ``{% maintenance_announced as window %}``."""
+    return next_window()
+
+
+@register.simple_tag
+def maintenance_announcement() -> SafeString:
+    """Write the next window as a sentence, nothing where none is announced; times are in the current time zone."""
+    window = next_window()
+    if window is None or window.start is None:
+        return SafeString("")
+    start = timezone.localtime(window.start)
+    end = timezone.localtime(window.end) if window.end is not None else None
+    values = {
+        "start": start,
+        "end": end,
+        "day": naturalday(start),
+        "end_day": naturalday(end) if end is not None and end.date() != start.date() else None,
+        "reason": window.reason,
+    }
+    return built_in("announcement.html").render(Context(values))

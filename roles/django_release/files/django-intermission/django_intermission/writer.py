@@ -1,0 +1,202 @@
+"""Setting the host's flag and taking it away, as Intermission's other tools do it: one logic, one journal, one lock."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import pwd
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, Optional
+
+from django_intermission.state import Window, read_text
+
+WINDOW_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+DIRECTORY_MODE = 0o2775
+FILE_MODE = 0o664
+LOCK_MODE = 0o660
+LOCK_SECONDS = 30.0
+LOCK_POLL_SECONDS = 0.02
+KEPT_WINDOWS = 20
+SAFE_METHODS = ("GET", "HEAD")
+SOURCE = "manage.py"
+
+
+class StateError(Exception):
+    """The state directory cannot do what was asked; the message says why."""
+
+
+class StateWriter:
+    """The state directory of one site, to be changed."""
+
+    def __init__(self, path: Path) -> None:
+        """Name the directory; nothing is touched yet."""
+        self.path = path
+        self.flag = path / "on"
+        self.windows = path / "windows"
+
+    def open(self, window: Window) -> bool:
+        """Put the flag on a window. Gives False where the same request is in force already. Raises StateError and OSError."""
+        for directory in (self.path, self.windows):
+            if not directory.is_dir():
+                directory.mkdir(parents=True)
+                directory.chmod(DIRECTORY_MODE)
+        with self._locked():
+            current = self.current()
+            if current is not None and self.flag.exists():
+                if _asks(current) == _asks(window):
+                    return False
+                if is_of_deploy(current.id):
+                    raise StateError(
+                        f"the site is closed already, by a deploy that is under way or has failed ({current.id}): that is not replaced"
+                    )
+            window = replace(window, id=self._free_id(window.id))
+            self._stage(window)
+            partial = self.path / f".on.{os.getpid()}.partial"
+            partial.unlink(missing_ok=True)
+            os.symlink(f"windows/{window.id}", partial)
+            os.replace(partial, self.flag)
+            _sync(self.path)
+            self._record("opened", window=window.id, reason=window.reason, until=window.end, read_only=window.read_only)
+            self._forget_old_windows(window.id)
+        return True
+
+    def close(self, force: bool = False) -> bool:
+        """Take the flag away. Gives False where there is none. Raises StateError for a deploy's window, unless forced, and OSError."""
+        if not self.path.is_dir():
+            return False
+        with self._locked():
+            window_id = self.flagged_id()
+            if window_id is not None and is_of_deploy(window_id) and not force:
+                raise StateError(
+                    f"the site is closed by a deploy that is under way or has failed ({window_id}): the app may be stopped, or the "
+                    "database half migrated. Deploy again, and it opens when that succeeds. To open it all the same: --force"
+                )
+            try:
+                self.flag.unlink()
+            except FileNotFoundError:
+                return False
+            _sync(self.path)
+            self._record("closed", window=window_id)
+        return True
+
+    def flagged_id(self) -> Optional[str]:
+        """Give the id of the window that the flag names, None where it names none."""
+        try:
+            return Path(os.readlink(self.flag)).name
+        except OSError:
+            return None
+
+    def current(self) -> Optional[Window]:
+        """Read the window that the flag names; None where there is none or it cannot be read."""
+        with contextlib.suppress(OSError, ValueError):
+            return Window.from_json(read_text(self.windows / (self.flagged_id() or "") / "window.json"))
+        return None
+
+    def _free_id(self, wanted: str) -> str:
+        if WINDOW_ID.fullmatch(wanted) is None:
+            raise StateError(f"'{wanted}' is no window id: letters, digits, '.', '_' and '-' only")
+        free, number = wanted, 1
+        while os.path.lexists(self.windows / free):
+            number += 1
+            free = f"{wanted}.{number}"
+        return free
+
+    def _stage(self, window: Window) -> None:
+        """Write a window whole, then give it its name; Nginx finds the methods that pass as names of files."""
+        partial = self.windows / f".{window.id}.partial"
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir()
+        partial.chmod(DIRECTORY_MODE)
+        if window.read_only:
+            (partial / "methods").mkdir()
+            for method in SAFE_METHODS:
+                (partial / "methods" / method).touch()
+            (partial / "methods").chmod(DIRECTORY_MODE)
+        file = partial / "window.json"
+        with file.open("w", encoding="utf-8") as stream:
+            stream.write(window.to_json())
+            stream.flush()
+            os.fchmod(stream.fileno(), FILE_MODE)
+            os.fsync(stream.fileno())
+        _sync(partial)
+        partial.rename(self.windows / window.id)
+        _sync(self.windows)
+
+    def _record(self, event: str, **details: Any) -> None:
+        now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+        entry = {"at": now, "event": event, "by": who(), "from": SOURCE, **details}
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        with open(os.open(self.path / "journal.jsonl", flags, FILE_MODE), "ab+") as stream:
+            if stream.tell():
+                stream.seek(-1, os.SEEK_END)
+                if stream.read() != b"\n":
+                    stream.write(b"\n")  # A line that was cut short must not swallow this one
+            stream.write(json.dumps(entry, ensure_ascii=False).encode() + b"\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        deadline = time.monotonic() + LOCK_SECONDS
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        descriptor = os.open(self.path / "lock", flags, LOCK_MODE)
+        try:
+            while True:
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() >= deadline:
+                        raise StateError(
+                            f"{self.path / 'lock'} is held by another process: try again when that has ended"
+                        ) from None
+                    time.sleep(LOCK_POLL_SECONDS)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _forget_old_windows(self, flagged: str) -> None:
+        """Remove all but the newest windows that have begun, and never the one that the flag names: that would open the site."""
+        begun = []
+        now = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+        for entry in self.windows.iterdir():
+            with contextlib.suppress(OSError, ValueError):
+                window = Window.from_json(read_text(entry / "window.json"))
+                if not entry.name.startswith(".") and entry.name != flagged and window.start <= now:
+                    begun.append((window.start, entry))
+        for _, entry in sorted(begun)[: -(KEPT_WINDOWS - 1)]:
+            shutil.rmtree(entry, ignore_errors=True)
+
+
+def is_of_deploy(window_id: str) -> bool:
+    """Tell whether a window's id is one that a deploy gives."""
+    return window_id.startswith("deploy-")
+
+
+def who() -> str:
+    """Name the person that runs this, also behind sudo."""
+    user = os.environ.get("SUDO_USER") if os.getuid() == 0 else None
+    with contextlib.suppress(KeyError):
+        return user or pwd.getpwuid(os.getuid()).pw_name
+    return str(os.getuid())
+
+
+def _asks(window: Window) -> tuple[object, ...]:
+    """Give what two requests for the same have in common."""
+    return (window.end, window.reason, window.message, window.layer, window.read_only, is_of_deploy(window.id))
+
+
+def _sync(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
