@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible_collections.intermission.django.plugins.module_utils.state import StateDirectory, Window
 from django.test.utils import override_settings
+from django.utils import translation
 from django_intermission import conf
+from hypothesis import settings as hypothesis_settings
 
 import django_layer.project  # noqa: F401  It configures Django
 from django_layer.visitors import Visit, over_asgi, over_wsgi
+
+hypothesis_settings.register_profile("project", deadline=None, database=None)
+hypothesis_settings.load_profile("project")
 
 Configure = Callable[..., None]
 
@@ -25,7 +29,8 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Nothing that a test has seen or logged is known to the next."""
     monkeypatch.delenv("MAINTENANCE_MODE", raising=False)
     conf.forget()
-    yield
+    with translation.override("en"):
+        yield
     conf.forget()
 
 
@@ -33,7 +38,11 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def configure() -> Iterator[Configure]:
     """Set settings until the test ends."""
     with ExitStack() as stack:
-        yield lambda **settings: stack.enter_context(override_settings(**settings))
+
+        def set_until_the_end(**settings: Any) -> None:
+            stack.enter_context(override_settings(**settings))
+
+        yield set_until_the_end
 
 
 @pytest.fixture(params=[over_wsgi, over_asgi])
@@ -83,7 +92,4 @@ def database() -> None:
 
 def instant(**ahead: float) -> str:
     """Give an instant from now on, as window.json has it."""
-    return (datetime.now(UTC) + timedelta(**ahead)).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-not_root = pytest.mark.skipif(os.geteuid() == 0, reason="root may enter every directory")
+    return (datetime.now(timezone.utc) + timedelta(**ahead)).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -13,7 +13,12 @@ from hypothesis import strategies as st
 from django_layer.conftest import Configure
 from django_layer.visitors import Visit
 
-ADDRESSES = st.one_of(st.ip_addresses(v=4), st.ip_addresses(v=6).filter(lambda address: not address.ipv4_mapped))  # type: ignore[union-attr]
+
+def is_mapped(address: IPv4Address | IPv6Address) -> bool:
+    return isinstance(address, IPv6Address) and address.ipv4_mapped is not None
+
+
+ADDRESSES = st.one_of(st.ip_addresses(v=4), st.ip_addresses(v=6)).filter(lambda address: not is_mapped(address))
 PROXY = "10.0.0.1"
 PROXIES = Proxies((parse_network("10.0.0.0/8"),), unix=True)
 

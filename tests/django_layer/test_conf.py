@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from typing import Any
 
 import pytest
@@ -152,7 +152,7 @@ def test_what_the_settings_say(configure: Configure) -> None:
         MAINTENANCE_MODE=True,
         MAINTENANCE_REASON=gettext_lazy("Yes"),
         MAINTENANCE_MESSAGE=None,
-        MAINTENANCE_END=datetime(2030, 1, 1, tzinfo=UTC),
+        MAINTENANCE_END=datetime(2030, 1, 1, tzinfo=timezone.utc),
         MAINTENANCE_ALLOWED_URLS=[re.compile("/x"), "/y"],
         MAINTENANCE_RETRY_AFTER=None,
     )
@@ -160,7 +160,7 @@ def test_what_the_settings_say(configure: Configure) -> None:
     maintenance = options.look()
     assert maintenance is not None
     assert (str(maintenance.reason), maintenance.message, maintenance.source) == ("Yes", "", "setting")
-    assert maintenance.end == datetime(2030, 1, 1, tzinfo=UTC)
+    assert maintenance.end == datetime(2030, 1, 1, tzinfo=timezone.utc)
     assert [pattern.pattern for pattern in options.allowed_urls] == ["/x", "/y"]
     assert options.retry_after is None
 

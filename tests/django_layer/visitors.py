@@ -52,7 +52,8 @@ def over_wsgi(path: str = "/", method: str = "GET", peer: Optional[str] = PEER, 
         **{f"{HttpHeaders.HTTP_PREFIX}{name.upper()}": value for name, value in headers.items()},
     }
     begun: list[Any] = []
-    response = WSGIHandler()(environ, lambda status, head: begun.extend((status, head)))
+    handler: Any = WSGIHandler()
+    response = handler(environ, lambda status, head: begun.extend((status, head)))
     body = b"".join(response).decode()
     response.close()
     return Answer(int(begun[0].split()[0]), {name.lower(): value for name, value in begun[1]}, body)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
-from datetime import datetime, timezone
-from functools import cache
+from datetime import datetime
+from datetime import timezone as zones
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, Optional
 
 from asgiref.sync import async_to_sync, iscoroutinefunction, sync_to_async
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.http.response import HttpResponseBase
 from django.template import Context, Engine, Template, TemplateDoesNotExist
 from django.template.loader import get_template
-from django.utils.cache import add_never_cache_headers, patch_vary_headers
+from django.utils import timezone, translation
 from django.utils.http import http_date
 
 from django_intermission import conf, log
@@ -23,6 +25,7 @@ from django_intermission.state import Maintenance
 STATUS = 503
 TITLE = "Service Unavailable"
 DETAIL = "The site is being worked on. Please come back later."
+NEVER_CACHE = "max-age=0, no-cache, no-store, must-revalidate, private"  # As never_cache says it
 BUILT_IN = Path(__file__).parent / "templates" / "django_intermission"
 
 
@@ -73,7 +76,7 @@ def _built(request: HttpRequest, maintenance: Maintenance) -> HttpResponse:
         response = HttpResponseRedirect(options.redirect_url)
     else:
         response = HttpResponse(page(request, maintenance, options.template), status=STATUS)
-    patch_vary_headers(response, ["Accept"])
+    response.headers["Vary"] = "Accept"
     return response
 
 
@@ -82,14 +85,14 @@ def _finished(response: HttpResponseBase, maintenance: Maintenance) -> HttpRespo
     after = retry_after(maintenance, conf.current().retry_after)
     if after is not None:
         response.headers.setdefault("Retry-After", after)
-    add_never_cache_headers(response)
+    response.headers["Cache-Control"] = NEVER_CACHE
     response._has_been_logged = True  # type: ignore[attr-defined]
     return response
 
 
 def retry_after(maintenance: Maintenance, seconds: Optional[int]) -> Optional[str]:
     """Give the header's value: the end as a date while that is to come, else a number of seconds."""
-    if maintenance.end is not None and maintenance.end > datetime.now(timezone.utc):
+    if maintenance.end is not None and maintenance.end > datetime.now(zones.utc):
         return http_date(math.ceil(maintenance.end.timestamp()))
     return None if seconds is None else str(seconds)
 
@@ -153,19 +156,38 @@ def _weight(parameters: list[str]) -> float:
 def page(request: HttpRequest, maintenance: Maintenance, name: str) -> str:
     """Render the project's template, without context processors, which may want a session or a database; else the built-in one."""
     try:
-        template = get_template(name)
-    except TemplateDoesNotExist:
-        pass
-    except Exception:
-        log.once("template", "the template %s cannot be read, visitors get the built-in page", name, exc_info=True)
-    else:
-        try:
+        template = own_template(name)
+        if template is not None:
             return str(template.render({"request": request, "maintenance": maintenance}))
-        except Exception:
-            log.once(
-                "template", "the template %s cannot be rendered, visitors get the built-in page", name, exc_info=True
-            )
-    return built_in("maintenance.html").render(Context({"maintenance": maintenance, "detail": DETAIL}))
+    except Exception:
+        log.once("template", "the template %s cannot be shown, visitors get the built-in page", name, exc_info=True)
+    return built_in_page(maintenance, translation.get_language(), settings.TIME_ZONE)
+
+
+def own_template(name: str) -> Any:
+    """Give the project's template, None where there is none. It is looked for once, but with DEBUG each time, as it may be new."""
+    options = conf.current()
+    if settings.DEBUG:
+        return _find(name)
+    if "template" not in options.found:
+        options.found["template"] = _find(name)
+    return options.found["template"]
+
+
+def _find(name: str) -> Any:
+    try:
+        return get_template(name)
+    except TemplateDoesNotExist:
+        return None
+
+
+@lru_cache(maxsize=8)
+def built_in_page(maintenance: Maintenance, language: Optional[str], zone: str) -> str:
+    """Render the built-in page, with times in the project's time zone. One for all visitors who read the same language."""
+    with timezone.override(zone):
+        return str(
+            built_in("maintenance.html").render(Context({"maintenance": maintenance, "detail": DETAIL}, use_tz=True))
+        )
 
 
 @cache

@@ -67,7 +67,7 @@ def addresses(options: conf.Options) -> Iterator[CheckMessage]:
             hint="List the clients alone in MAINTENANCE_BYPASS_IP.",
             id="intermission.W003",
         )
-    inner = [f"{network}" for network in options.bypass if network.is_private]
+    inner = [f"{network}" for network in options.bypass if network.is_private and network.prefixlen]
     if inner and not trusted.networks and not trusted.unix:
         yield Warning(
             f"MAINTENANCE_BYPASS_IP has {', '.join(inner)}: behind a proxy on such an address every visitor comes from there, and "

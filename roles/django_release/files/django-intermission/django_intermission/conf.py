@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any, Optional, cast
 
@@ -81,6 +81,7 @@ class Options:
     json_paths: tuple[re.Pattern[str], ...]
     handler: Optional[Callable[..., Any]]
     redirect_url: Optional[str]
+    found: dict[str, Any] = field(default_factory=dict)  # What other modules keep until a setting changes
 
     @property
     def asks_user(self) -> bool:

@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Any, Optional
 
 from django.http import HttpRequest
-from django.urls import Resolver404, resolve
+from django.urls import Resolver404, ResolverMatch, resolve
 from django.utils import translation
 from django.utils.translation import get_language_from_path
 
@@ -65,8 +65,7 @@ def by_secret(request: HttpRequest, maintenance: Maintenance) -> bool:
 def by_view(request: HttpRequest, options: Options) -> bool:
     """Tell whether the view that Django would call may be called, by the name of its URL or by its decorator."""
     try:
-        with translation.override(get_language_from_path(request.path_info) or translation.get_language()):
-            match = resolve(request.path_info, getattr(request, "urlconf", None))
+        match = _resolve(request)
     except Resolver404:
         return False
     except Exception as error:
@@ -80,6 +79,19 @@ def by_view(request: HttpRequest, options: Options) -> bool:
     return any(
         getattr(place, EXEMPT, False) for place in (view, getattr(view, "view_class", None), getattr(view, "cls", None))
     )
+
+
+def _resolve(request: HttpRequest) -> ResolverMatch:
+    """Find the view, also below i18n_patterns, whose language nobody has activated yet. Raises Resolver404."""
+    urlconf = getattr(request, "urlconf", None)
+    try:
+        return resolve(request.path_info, urlconf)
+    except Resolver404:
+        language = get_language_from_path(request.path_info)
+        if language is None:
+            raise
+        with translation.override(language):
+            return resolve(request.path_info, urlconf)
 
 
 def knows_user(request: HttpRequest) -> bool:

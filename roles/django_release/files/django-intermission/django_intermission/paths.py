@@ -41,5 +41,6 @@ def settled(path: str) -> Optional[str]:
 
 def is_allowed(path: str, patterns: Iterable[re.Pattern[str]]) -> bool:
     """Tell whether one pattern fits the start of the path, both as it is and as it is when settled."""
-    plain = settled(path)
-    return plain is not None and any(pattern.match(path) and pattern.match(plain) for pattern in patterns)
+    fitting = [pattern for pattern in patterns if pattern.match(path)]
+    plain = settled(path) if fitting else None
+    return plain is not None and any(pattern.match(plain) for pattern in fitting)
