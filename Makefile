@@ -7,14 +7,15 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 SCENARIOS := $(patsubst molecule/%/molecule.yml,%,$(wildcard molecule/*/molecule.yml))
 
-.PHONY: help demo demo-stop check test browser images e2e $(SCENARIOS:%=molecule-%) bench clean
+.PHONY: help demo demo-stop check test django browser images e2e $(SCENARIOS:%=molecule-%) bench clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo 'make demo       deploy a shop to two nodes on this machine, the second time under load'
 	@echo 'make demo-stop  end the demo'
 	@echo 'make check      lint, types, unit and template tests: under two minutes'
-	@echo 'make test       all of check and browser, the end-to-end tests on the demo, and the scenarios on real systemd hosts'
+	@echo 'make test       all of check, browser and django, the end-to-end tests on the demo, and the scenarios on real systemd hosts'
+	@echo 'make django     the Django app over every Django that it supports, as far as there is a Python for it'
 	@echo 'make browser    the pages in a real browser, which is installed where root may do so'
 	@echo 'make molecule-S one scenario alone, S is one of: $(SCENARIOS)'
 	@echo 'make bench      speed, as ratios measured in one run'
@@ -29,17 +30,22 @@ demo-stop: .venv/demo.stamp
 check: .venv/check.stamp
 	ruff check .
 	ruff format --check .
-	mypy plugins demo/*.py tests benchmarks molecule/*.py molecule/*/*.py molecule/*/tests
+	mypy plugins demo/*.py tests benchmarks molecule/*.py molecule/*/*.py molecule/*/tests roles/django_release/files/*/django_intermission
 	yamllint --strict .
 	ansible-lint
 	pytest --numprocesses=2 --dist=loadfile tests/unit tests/nginx tests/doctor
+	coverage run -m pytest tests/django_layer
+	coverage report
 
 # The images of the hosts are built beside the checks; then three targets at a time share the cores. Logs: .logs/
 comma := ,
 empty :=
 space := $(empty) $(empty)
-test: .venv/hosts.stamp .venv/browser.stamp
-	python tests/everything.py check,images $(subst $(space),$(comma),browser e2e $(SCENARIOS:%=molecule-%))
+test: .venv/hosts.stamp .venv/browser.stamp .venv/django.stamp
+	python tests/everything.py check,images $(subst $(space),$(comma),browser django e2e $(SCENARIOS:%=molecule-%))
+
+django: .venv/django.stamp
+	python tests/django_versions.py
 
 # Chromium, and fonts for each language of the page. What visitors would see is in .logs/screenshots/
 CHROMIUM := apt-get install -y --no-install-recommends chromium fonts-noto-core fonts-noto-cjk
