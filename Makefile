@@ -70,7 +70,7 @@ bench: .venv/bench.stamp
 
 clean:
 	if [ -x .venv/bin/python ]; then .venv/bin/python demo/demo.py stop; fi
-	rm -rf .venv .demo .lab .logs maintenance-preview .ansible .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .demo .lab .logs maintenance-preview .ansible .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
 
 # A stamp stands for a dependency group of pyproject.toml, installed as constraints.txt pins it.
 .venv/%.stamp: pyproject.toml constraints.txt

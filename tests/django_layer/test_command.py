@@ -68,15 +68,25 @@ def test_the_product_can_go_on_with_what_was_written(host: Host) -> None:
     }
 
 
-def test_modes_are_those_of_the_product(host: Host, tmp_path: Path) -> None:
-    os.umask(os.umask(0o077))
-    run("on", "--read-only")
+def test_modes_are_those_of_the_product(host: Host) -> None:
+    umask = os.umask(0o077)
+    try:
+        run("on", "--read-only")
+    finally:
+        os.umask(umask)
     ours = host.path / "windows" / (writer.StateWriter(host.path).flagged_id() or "")
+    assert (mode(host.path / "lock"), mode(host.path / "journal.jsonl")) == (0o660, 0o664)
     host.open("theirs", read_only=True)
     theirs = host.path / "windows" / "theirs"
     for name in ("", "window.json", "methods"):
         assert mode(ours / name) == mode(theirs / name)
     assert sorted(os.listdir(ours / "methods")) == sorted(os.listdir(theirs / "methods"))
+
+
+def test_a_directory_that_is_made_is_open_to_the_group(configure: Configure, tmp_path: Path) -> None:
+    configure(MAINTENANCE_STATE_DIRECTORY=tmp_path / "shop")
+    run("on")
+    assert (mode(tmp_path / "shop"), mode(tmp_path / "shop" / "windows")) == (0o2775, 0o2775)
 
 
 def test_read_only(host: Host, visit: Visit) -> None:
@@ -163,6 +173,24 @@ def test_a_lock_that_is_held(host: Host, monkeypatch: pytest.MonkeyPatch) -> Non
         with pytest.raises(CommandError, match="held by another process"):
             run("on")
     run("on")
+
+
+@pytest.mark.parametrize("name", ["lock", "journal.jsonl"])
+@pytest.mark.parametrize("kind", ["hard link", "pipe", "symlink"])
+def test_a_file_that_leads_elsewhere_is_refused(host: Host, tmp_path: Path, name: str, kind: str) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("mine")
+    victim.chmod(0o600)
+    path = host.path / name
+    if kind == "hard link":
+        os.link(victim, path)
+    elif kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to(victim)
+    with pytest.raises(CommandError, match="symbolic links" if kind == "symlink" else "plain file"):
+        run("on")
+    assert (victim.read_text(), mode(victim)) == ("mine", 0o600)
 
 
 def test_the_journal_after_a_line_that_was_cut_short(host: Host) -> None:

@@ -144,7 +144,7 @@ def test_the_defaults() -> None:
     assert (options.proxies, options.address_header) == (Proxies(), "HTTP_X_FORWARDED_FOR")
     assert (options.allowed_urls, options.allowed_url_names, options.asks_user) == ((), frozenset(), False)
     assert (options.template, options.retry_after, options.format) == ("maintenance.html", 300, None)
-    assert (options.json_paths, options.handler, options.redirect_url, options.late_half) == ((), None, None, True)
+    assert (options.json_paths, options.handler, options.redirect_url) == ((), None, None)
 
 
 def test_what_the_settings_say(configure: Configure) -> None:
@@ -175,7 +175,7 @@ def test_what_the_settings_say(configure: Configure) -> None:
 )
 def test_the_late_half_is_found(configure: Configure, middleware: list[str], found: bool) -> None:
     configure(MIDDLEWARE=middleware)
-    assert conf.load().late_half is found
+    assert conf.load().has_late_half is found
 
 
 def not_a_class(get_response: Any) -> Any:

@@ -13,7 +13,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 from django.http import HttpRequest
-from django.utils.functional import Promise
+from django.utils.functional import Promise, cached_property
 from django.utils.module_loading import import_string
 
 from django_intermission import log
@@ -74,7 +74,6 @@ class Options:
     staff: bool
     superusers: bool
     permission: Optional[str]
-    late_half: bool
     template: str
     retry_after: Optional[int]
     format: Optional[Callable[[HttpRequest], Optional[str]]]
@@ -87,6 +86,11 @@ class Options:
     def asks_user(self) -> bool:
         """Tell whether it matters who is logged in."""
         return self.staff or self.superusers or self.permission is not None
+
+    @cached_property
+    def has_late_half(self) -> bool:
+        """Tell whether the middleware's second half is there to ask who is logged in."""
+        return any(_is_late_half(path) for path in settings.MIDDLEWARE)
 
 
 loaded: Optional[Options] = None
@@ -141,7 +145,6 @@ def load() -> Options:
         staff=_flag("MAINTENANCE_ALLOW_STAFF"),
         superusers=_flag("MAINTENANCE_ALLOW_SUPERUSERS"),
         permission=_text("MAINTENANCE_ALLOW_PERMISSION") or None,
-        late_half=any(_is_late_half(path) for path in settings.MIDDLEWARE),
         template=_text("MAINTENANCE_TEMPLATE"),
         retry_after=_retry_after(),
         format=_format(),

@@ -63,7 +63,7 @@ class MaintenanceModeMiddleware(_Middleware):
         if verdict is Verdict.ASK_USER:
             if knows_user(request):
                 return self._ask_user(request, maintenance)
-            if options.late_half:
+            if options.has_late_half:
                 setattr(request, UNDECIDED, maintenance)
                 verdict = Verdict.PASS
         if verdict is Verdict.PASS:

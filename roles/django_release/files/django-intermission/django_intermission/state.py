@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+import threading
 import time
 from collections.abc import Collection
 from dataclasses import asdict, dataclass
@@ -128,6 +129,7 @@ class HostState:
         self._windows = self.path / "windows"
         self._window_file = Path(self.flag) / "window.json"
         self._seen: Optional[tuple[tuple[int, ...], Optional[Maintenance]]] = None
+        self._changing = threading.Lock()  # So that one thread alone tells of a change
         self._full_look_at = 0.0
         self._announced: tuple[tuple[int, int], tuple[Maintenance, ...]] = ((0, 0), ())
 
@@ -178,19 +180,17 @@ class HostState:
             maintenance = Maintenance.of(window)
         except (OSError, ValueError) as error:
             if is_link:
-                log.once(
-                    f"window {error}",
-                    "the window of %s cannot be read (%s): the site is closed without its text",
-                    self.flag,
-                    error,
+                log.logger.error(
+                    "the window of %s cannot be read (%s): the site is closed without its text", self.flag, error
                 )
             return Maintenance("flag")
         return maintenance if window.layer in self.layers else None
 
     def _now(self, identity: Optional[tuple[int, ...]], maintenance: Optional[Maintenance]) -> Optional[Maintenance]:
         """Keep what was seen; who listens is told where that is something else than before."""
-        before = self._seen[1] if self._seen is not None else None
-        self._seen = None if identity is None else (identity, maintenance)
+        with self._changing:
+            before = self._seen[1] if self._seen is not None else None
+            self._seen = None if identity is None else (identity, maintenance)
         if maintenance != before:
             if maintenance is None:
                 log.logger.info("the flag %s is gone: the site is open", self.flag)

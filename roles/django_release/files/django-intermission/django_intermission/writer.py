@@ -9,6 +9,7 @@ import os
 import pwd
 import re
 import shutil
+import stat
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -133,8 +134,7 @@ class StateWriter:
     def _record(self, event: str, **details: Any) -> None:
         now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
         entry = {"at": now, "event": event, "by": who(), "from": SOURCE, **details}
-        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        with open(os.open(self.path / "journal.jsonl", flags, FILE_MODE), "ab+") as stream:
+        with open(_open(self.path / "journal.jsonl", os.O_APPEND, FILE_MODE), "ab+") as stream:
             if stream.tell():
                 stream.seek(-1, os.SEEK_END)
                 if stream.read() != b"\n":
@@ -146,8 +146,7 @@ class StateWriter:
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
         deadline = time.monotonic() + LOCK_SECONDS
-        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        descriptor = os.open(self.path / "lock", flags, LOCK_MODE)
+        descriptor = _open(self.path / "lock", 0, LOCK_MODE)
         try:
             while True:
                 try:
@@ -192,6 +191,22 @@ def who() -> str:
 def _asks(window: Window) -> tuple[object, ...]:
     """Give what two requests for the same have in common."""
     return (window.end, window.reason, window.message, window.layer, window.read_only, is_of_deploy(window.id))
+
+
+def _open(path: Path, flags: int, mode: int) -> int:
+    """Open a file for writing, with the mode that the group needs whatever the umask is; nothing else than a plain file of one name.
+
+    Raises StateError and OSError.
+    """
+    flags |= os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    descriptor = os.open(path, flags, mode)
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
+        os.close(descriptor)
+        raise StateError(f"something else than a plain file was put in the place of {path}: remove it")
+    with contextlib.suppress(PermissionError):  # It is another's, who has done so
+        os.fchmod(descriptor, mode)
+    return descriptor
 
 
 def _sync(directory: Path) -> None:
