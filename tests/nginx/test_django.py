@@ -16,7 +16,8 @@ from typing import Optional
 
 import pytest
 
-from nginx.site import NGINX, PATIENCE
+from nginx.app import PATIENCE
+from nginx.site import NGINX
 
 CHECKOUT = Path(__file__).parents[2]
 PASSES = "127.0.0.3"
