@@ -67,6 +67,7 @@ $(SCENARIOS:%=molecule-%): molecule-%: .venv/hosts.stamp
 
 bench: .venv/bench.stamp
 	python -m benchmarks
+	python -m benchmarks.middleware
 
 clean:
 	if [ -x .venv/bin/python ]; then .venv/bin/python demo/demo.py stop; fi

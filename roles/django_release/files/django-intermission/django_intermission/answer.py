@@ -75,7 +75,9 @@ def _built(request: HttpRequest, maintenance: Maintenance) -> HttpResponse:
     elif options.redirect_url is not None:
         response = HttpResponseRedirect(options.redirect_url)
     else:
-        response = HttpResponse(page(request, maintenance, options.template), status=STATUS)
+        response = HttpResponse(
+            page(request, maintenance, options.template), status=STATUS, content_type="text/html; charset=utf-8"
+        )
     response.headers["Vary"] = "Accept"
     return response
 
@@ -93,8 +95,13 @@ def _finished(response: HttpResponseBase, maintenance: Maintenance) -> HttpRespo
 def retry_after(maintenance: Maintenance, seconds: Optional[int]) -> Optional[str]:
     """Give the header's value: the end as a date while that is to come, else a number of seconds."""
     if maintenance.end is not None and maintenance.end > datetime.now(zones.utc):
-        return http_date(math.ceil(maintenance.end.timestamp()))
+        return _date(maintenance.end)
     return None if seconds is None else str(seconds)
+
+
+@lru_cache(maxsize=8)
+def _date(instant: datetime) -> str:
+    return http_date(math.ceil(instant.timestamp()))
 
 
 def problem(maintenance: Maintenance) -> dict[str, Any]:
@@ -118,7 +125,7 @@ def wanted_format(request: HttpRequest, options: conf.Options) -> str:
             chosen = None
         if chosen in conf.FORMATS:
             return str(chosen)
-    by_accept = preferred(request.headers.get("Accept", ""))
+    by_accept = preferred(request.META.get("HTTP_ACCEPT", ""))
     if by_accept is not None:
         return by_accept
     return "json" if is_allowed(request.path_info, options.json_paths) else "html"
