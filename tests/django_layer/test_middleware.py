@@ -95,6 +95,32 @@ def test_nobody_passes_while_the_database_is_away(configure: Configure, caplog: 
     assert caplog.text.count("cannot be found out") == 1
 
 
+class FormerStaff:
+    is_active = False
+    is_staff = True
+
+
+def test_who_is_no_longer_active_does_not_pass(configure: Configure) -> None:
+    configure(**STAFF)
+    request = RequestFactory().get("/")
+    request.user = FormerStaff()  # type: ignore[assignment]
+    response: Any = MaintenanceModeMiddleware(lambda request: HttpResponse())(request)
+    assert response.status_code == 503
+
+
+def test_a_late_half_without_users_is_no_error(
+    configure: Configure, visit: Visit, caplog: pytest.LogCaptureFixture
+) -> None:
+    configure(MIDDLEWARE=[EARLY, LATE], **STAFF)
+    assert visit().status == 503
+    assert "cannot be found out" not in caplog.text
+
+
+def test_a_secret_that_is_not_ascii(host: Host, visit: Visit) -> None:
+    host.state.open(window(), by="ada", source="test", secret="A" * 43)
+    assert visit(X_Intermission_Pass="\xe9").status == 503
+
+
 def test_a_visitor_without_account(configure: Configure) -> None:
     configure(**STAFF)
     request = RequestFactory().get("/")

@@ -74,7 +74,9 @@ async def ask_asgi(path: str, method: str, peer: Optional[str], headers: dict[st
         "scheme": "http",
         "path": unquote_to_bytes(before).decode(),
         "query_string": query.encode(),
-        "headers": [(name.lower().replace("_", "-").encode(), value.encode()) for name, value in headers.items()],
+        "headers": [
+            (name.lower().replace("_", "-").encode(), value.encode("latin-1")) for name, value in headers.items()
+        ],
         "client": [peer, 0] if peer else None,
         "server": ("testserver", 80),
     }

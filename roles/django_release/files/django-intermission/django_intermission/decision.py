@@ -58,7 +58,7 @@ def by_secret(request: HttpRequest, maintenance: Maintenance) -> bool:
     secret = request.META.get("HTTP_X_INTERMISSION_PASS", "")
     if maintenance.bypass_digest is None:
         return False
-    digest = hashlib.sha256(secret.encode(errors="replace")).hexdigest()
+    digest = hashlib.sha256(secret.encode()).hexdigest()
     return hmac.compare_digest(digest.encode(), maintenance.bypass_digest.encode())
 
 
