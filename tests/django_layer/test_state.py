@@ -224,6 +224,35 @@ def test_a_window_that_is_not_there_closes(host: Host, visit: Visit, spoil: Call
     assert len(os.listdir("/proc/self/fd")) <= before + 2
 
 
+def test_a_window_that_could_not_be_read_once_is_read_again(
+    host: Host, visit: Visit, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(path: Path) -> str:
+        raise OSError(24, "Too many open files")
+
+    host.open(read_only=True)
+    with monkeypatch.context() as patched:
+        patched.setattr(state, "read_text", fail)
+        assert {visit().status, visit().status} == {503}
+    assert visit().status == 200
+    assert caplog.text.count("cannot be read") == 1
+
+
+def test_each_time_that_a_window_breaks_is_logged(host: Host, visit: Visit, caplog: pytest.LogCaptureFixture) -> None:
+    for number in (1, 2):
+        host.open(f"manual-{number}")
+        host.window_file.write_text("{")
+        visit()
+        host.close()
+        visit()
+    assert caplog.text.count("cannot be read") == 2
+    host.open("manual-3")
+    for content in ("{", host.window_file.read_text(), "[]"):
+        host.window_file.write_text(content)
+        visit()
+    assert caplog.text.count("cannot be read") == 4
+
+
 def test_a_flag_that_leads_to_itself_closes(host: Host, visit: Visit) -> None:
     (host.path / "on").symlink_to("on")
     assert visit().status == 503

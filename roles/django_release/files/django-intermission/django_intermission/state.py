@@ -153,6 +153,7 @@ class HostState:
         except (FileNotFoundError, NotADirectoryError):
             self._full_look_at = time.monotonic() + FULL_LOOK_SECONDS
             log.forget("unreadable")
+            log.forget("window")
             return self._now(None, None)
         except OSError as error:
             log.once(
@@ -171,20 +172,25 @@ class HostState:
         seen = self._seen
         if seen is not None and seen[0] == identity:
             return seen[1]
-        return self._now(identity, self._read(is_link=stat.S_ISLNK(flag.st_mode)))
-
-    def _read(self, is_link: bool) -> Optional[Maintenance]:
-        """Read the window that the flag names; None where another layer closes the site for it."""
         try:
-            window = Window.from_json(read_text(self._window_file))
-            maintenance = Maintenance.of(window)
+            maintenance = self._read()
         except (OSError, ValueError) as error:
-            if is_link:
-                log.logger.error(
-                    "the window of %s cannot be read (%s): the site is closed without its text", self.flag, error
+            if stat.S_ISLNK(flag.st_mode):
+                log.once(
+                    "window",
+                    "the window of %s cannot be read (%s): the site is closed without its text",
+                    self.flag,
+                    error,
                 )
-            return Maintenance("flag")
-        return maintenance if window.layer in self.layers else None
+            # What this process could not read, for instance with too many files open, it may be able to read next time
+            return self._now(identity if isinstance(error, ValueError) else (), Maintenance("flag"))
+        log.forget("window")
+        return self._now(identity, maintenance)
+
+    def _read(self) -> Optional[Maintenance]:
+        """Read the window that the flag names; None where another layer closes the site for it. Raises OSError and ValueError."""
+        window = Window.from_json(read_text(self._window_file))
+        return Maintenance.of(window) if window.layer in self.layers else None
 
     def _now(self, identity: Optional[tuple[int, ...]], maintenance: Optional[Maintenance]) -> Optional[Maintenance]:
         """Keep what was seen; who listens is told where that is something else than before."""
