@@ -224,6 +224,20 @@ def test_a_window_that_is_not_there_closes(host: Host, visit: Visit, spoil: Call
     assert len(os.listdir("/proc/self/fd")) <= before + 2
 
 
+def test_a_file_may_be_just_so_long_and_is_closed_again(tmp_path: Path) -> None:
+    file = tmp_path / "window.json"
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(5):
+        file.write_text("x" * 65536)
+        assert len(state.read_text(file)) == 65536
+        file.write_text("x" * 65537)
+        with pytest.raises(ValueError, match="too long"):
+            state.read_text(file)
+        with pytest.raises(ValueError, match="no plain file"):
+            state.read_text(tmp_path)
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
 def test_a_window_that_could_not_be_read_once_is_read_again(
     host: Host, visit: Visit, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -107,8 +107,8 @@ def _date(instant: datetime) -> str:
 def problem(maintenance: Maintenance) -> dict[str, Any]:
     """Give the answer for programs, as RFC 9457 has it."""
     known = {
-        "start": maintenance.start and maintenance.start.isoformat().replace("+00:00", "Z"),
-        "end": maintenance.end and maintenance.end.isoformat().replace("+00:00", "Z"),
+        "start": maintenance.start,
+        "end": maintenance.end,
         "reason": str(maintenance.reason),
     }
     about = {"type": "about:blank", "title": TITLE, "status": STATUS, "detail": str(maintenance.message) or DETAIL}
