@@ -197,6 +197,14 @@ def test_the_format(configure: Configure, visit: Visit, format: Any, path: str, 
     assert kind in visit(path, Accept=accept)["Content-Type"]
 
 
+def test_a_format_that_fails_is_logged_once(
+    configure: Configure, visit: Visit, caplog: pytest.LogCaptureFixture
+) -> None:
+    configure(MAINTENANCE_MODE=True, MAINTENANCE_FORMAT=failing)
+    assert {visit().status, visit().status} == {503}
+    assert caplog.text.count("MAINTENANCE_FORMAT failed") == 1
+
+
 @pytest.mark.parametrize(
     ("ahead", "seconds", "header"),
     [
