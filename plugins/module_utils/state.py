@@ -540,8 +540,8 @@ class StateDirectory:
 
 
 def _make_names(directory: Path, names: Iterable[str], mode: int) -> None:
-    """Make a directory with an empty file for each name, to be looked up by name."""
-    directory.mkdir()
+    """Make a directory with an empty file for each name, to be looked up by name; nobody else enters it before its mode is set."""
+    directory.mkdir(mode=0o700)
     for name in names:
         (directory / name).touch()
     directory.chmod(mode)

@@ -182,6 +182,25 @@ def test_nginx_finds_the_secret_and_the_methods_whatever_the_umask(site: StateDi
         assert (site.flag / name).stat().st_mode & 0o7777 == mode
 
 
+@pytest.mark.parametrize("umask", [0o000, 0o022])
+def test_nobody_lists_the_secret_while_it_is_put_in(
+    site: StateDirectory, monkeypatch: pytest.MonkeyPatch, umask: int
+) -> None:
+    modes, touch = [], Path.touch
+
+    def told(path: Path) -> None:
+        touch(path)
+        modes.append(path.parent.stat().st_mode & 0o077)
+
+    monkeypatch.setattr(Path, "touch", told)
+    former = os.umask(umask)
+    try:
+        site.open(Window(id="one", site="shop", start=START), "ada", "here", new_secret())
+    finally:
+        os.umask(former)
+    assert modes == [0]
+
+
 def test_a_deploys_window_is_not_replaced_by_one_that_anybody_may_close(site: StateDirectory) -> None:
     site.open(Window(id="deploy-r1", site="shop", start="2026-12-01T01:00:00Z"), "ada", "here")
     with pytest.raises(StateError, match="closed already, by a deploy"):
