@@ -70,6 +70,7 @@ def test_a_site_without_a_flag_is_open(site: StateDirectory) -> None:
         "since": None,
         "until": None,
         "overdue": False,
+        "has_pass": False,
         "problem": None,
     }
 
@@ -169,6 +170,45 @@ def test_a_secret_is_the_name_of_a_file_that_nobody_lists(site: StateDirectory) 
         with pytest.raises(StateError, match="43 letters"):
             site.open(replace(window, reason=wrong), "ada", "here", wrong)
     assert names_below(site.flag / "pass") == {another}
+
+
+def test_a_later_end_keeps_the_secret(site: StateDirectory) -> None:
+    secret = new_secret()
+    site.open(ONE, "ada", "here", secret)
+    assert site.status()["has_pass"] is True
+    later = replace(ONE, end="2999-12-01T03:00:00Z")
+    assert site.open(later, "ada", "here")
+    assert str(site.flag.readlink()) == "windows/one.2"
+    assert names_below(site.flag / "pass") == {secret}
+    assert (site.flag / "pass").stat().st_mode & 0o7777 == 0o711
+    status = site.status()
+    assert (status["has_pass"], status["until"]) == (True, later.end)
+    assert status["window"]["bypass_digest"] == hashlib.sha256(secret.encode()).hexdigest()
+    assert not site.open(later, "ada", "here")
+    site.close("ada", "here")
+    assert site.status()["has_pass"] is False
+    site.open(ONE, "ada", "here")
+    assert not (site.flag / "pass").exists()
+
+
+def test_only_the_windows_own_secret_is_kept(site: StateDirectory) -> None:
+    site.open(ONE, "ada", "here", new_secret())
+    (kept,) = (site.flag / "pass").iterdir()
+    kept.rename(kept.with_name(new_secret()))
+    (site.flag / "pass" / "note").touch()
+    assert site.open(replace(ONE, end="2999-12-01T03:00:00Z"), "ada", "here")
+    assert not (site.flag / "pass").exists()
+    assert site.status()["has_pass"] is False
+
+
+def test_a_deploy_keeps_no_secret_but_a_deploys(site: StateDirectory) -> None:
+    secret = new_secret()
+    site.open(ONE, "ada", "here", secret)
+    site.open(replace(ONE, id="deploy-r1"), "ada", "here")
+    assert site.status()["has_pass"] is False
+    site.open(replace(ONE, id="deploy-r2"), "ada", "here", secret)
+    site.open(replace(ONE, id="deploy-r3", reason="r3"), "ada", "here")
+    assert names_below(site.flag / "pass") == {secret}
 
 
 @pytest.mark.parametrize("umask", [0o077, 0o002])
