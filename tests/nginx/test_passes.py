@@ -146,6 +146,20 @@ def test_the_secret_is_in_no_log(make_site: MakeSite, form: str, secret: str) ->
         assert shown not in site.error_log.read_text()
 
 
+def test_the_secret_is_in_no_log_where_plain_http_is_sent_on(make_site: MakeSite, secret: str) -> None:
+    site = make_site("vhost", tls={}, access_log="logs combined")
+    site.open_window(secret=secret)
+    for path in (LINK + secret, f"/{LINK}{secret}", f"{LINK}{secret}?a=b", f"/x/..{LINK}{secret}"):
+        answer = site.ask(path=path)
+        sent_to = f"https://shop.example:{site.tls_port}{path}"
+        assert (answer.status, answer.headers["location"]) == (301, sent_to)
+    site.ask(path="/seen")
+    logs = site.root / "logs"
+    wait_until(lambda: "GET /seen" in logs.read_text(), "Nginx logs the last request, which it does after its answer")
+    assert secret not in logs.read_text()
+    assert secret not in site.error_log.read_text()
+
+
 @pytest.mark.parametrize(
     ("networks", "passes"),
     [
