@@ -23,6 +23,7 @@ from ansible_collections.intermission.django.plugins.plugin_utils.doctor import 
     ErrorPage,
     Finding,
     at,
+    of_the_role,
     refusal,
     rule,
 )
@@ -46,6 +47,7 @@ from ansible_collections.intermission.django.plugins.plugin_utils.nginx_tree imp
 )
 
 TOKEN = f"{CHALLENGE}token"
+A_PAGE = f"{PAGES}page"
 SECURITY_HEADERS = ("strict-transport-security", "content-security-policy", "x-frame-options")
 SAFE_IN_IF = ("return", "rewrite", "set", "break")
 DEFAULT_PID_FILE = "/run/nginx.pid"
@@ -308,7 +310,7 @@ def n11_cache_hides_the_flag(case: Case) -> Iterator[Finding]:
 def n12_fallback_is_cancelled(case: Case) -> Iterator[Finding]:
     """Find error pages that take the place of the role's fallback."""
     for server in case.gated:
-        ours = [ErrorPage(one) for one in server.own("error_page") if PAGES in one.args[-1]]
+        ours = [ErrorPage(one) for one in server.own("error_page") if of_the_role(one.args[-1])]
         codes = [code for page in ours for code in page.codes]
         for location in case.locations(server):
             holding = location.values("error_page")
@@ -324,7 +326,7 @@ def n12_fallback_is_cancelled(case: Case) -> Iterator[Finding]:
                 )
         for code in codes:
             first = case.error_page(server, code)
-            if first and first.directive.parent is server and PAGES not in first.target:
+            if first and first.directive.parent is server and not of_the_role(first.target):
                 yield at(
                     "N12",
                     WARNING,
@@ -485,7 +487,7 @@ def escapes_of_locations(case: Case, server: Directive) -> Iterator[Finding]:
     targets = [page.target for page in case.error_pages(server)]
     for location in locations:
         exempt = location.kind == "@" or location.has("internal", "return") or "well-known" in location.path
-        if location not in testing and not exempt and location.path not in targets and PAGES not in location.path:
+        if location not in testing and not exempt and location.path not in targets and not of_the_role(location.path):
             yield at(
                 "N16",
                 ERROR,
@@ -504,10 +506,9 @@ def closes_itself(location: Directive) -> Optional[Directive]:
 
 def escapes_before_the_gate(case: Case, server: Directive) -> Iterator[Finding]:
     """Find lines above the gate after which Nginx does not come to it."""
-    gate = case.gate(server)
-    before = server.children[: server.children.index(gate)] if gate else []
+    above, _ = case.around_the_gate(server)
     for directive in [
-        one for top in before for one in (top, *(top.own("rewrite", "break") if top.name == "if" else []))
+        one for top in above for one in (top, *(top.own("rewrite", "break") if top.name == "if" else []))
     ]:
         pattern = None
         if directive.name == "rewrite" and directive.args[-1] in ENDS:
@@ -523,8 +524,73 @@ def escapes_before_the_gate(case: Case, server: Directive) -> Iterator[Finding]:
             directive,
             f"{directive.name} {directive.args[-1] if directive.args else ''}".strip() + " stands above the gate",
             "It ends what the server does before a location is chosen: such requests pass the gate by.",
-            "Put the include above it.",
+            way_out([directive]),
         )
+
+
+def takes_the_pages(rewrite: Directive) -> bool:
+    """Tell whether a ``rewrite`` changes the addresses of the role's pages too."""
+    if rewrite.name != "rewrite" or leads_away(rewrite):
+        return False
+    pattern = regex(rewrite.args[0])
+    return pattern is not None and pattern.search(A_PAGE) is not None
+
+
+def way_out(directives: list[Directive]) -> str:
+    """Say where these can stand, so that they hold for all visitors and nobody passes the gate by."""
+    if any(takes_the_pages(one) for one in directives):
+        return (
+            "Write the rewrite into a location, for instance location / { rewrite ^/(.*)$ /shop/$1 break; ... }. In the server it "
+            "would change the addresses of Intermission's pages too, above the include as well as below."
+        )
+    if any(one.name == "rewrite" and one.args[-1] in ENDS for one in directives):
+        return (
+            f"Above the include, without {listed(ENDS).replace(',', ' or')}: then Nginx comes to the gate, with the new address. "
+            "Or in a location, with it. Below the include it would not hold for those who pass."
+        )
+    if any(one.name == "break" for one in directives):
+        return (
+            "Take the break out, and write the lines that it spares such requests into locations. "
+            "Below the include these lines would not hold for those who pass."
+        )
+    return "Write it above the include."
+
+
+@rule
+def below_the_gate(case: Case) -> Iterator[Finding]:
+    """Find lines of a server that do not hold for those who pass the gate. A break alone only ends what they skip anyway."""
+    for server in case.gated:
+        _, below = case.around_the_gate(server)
+        for directive in below:
+            does = directive.children if directive.name == "if" else [directive]
+            if all(one.name == "break" for one in does):
+                continue
+            yield at(
+                "below",
+                ERROR,
+                directive,
+                f"{directive.name} stands below the gate, in the server",
+                "Who passes, by a path, with the secret or as a reader in a read-only window, goes from the gate to a location at "
+                "once: the server's own lines below it do not run for them, also not those that keep somebody out.",
+                way_out(does),
+            )
+
+
+@rule
+def n2_pages_are_rewritten(case: Case) -> Iterator[Finding]:
+    """Find rewrites above the gate that make Intermission's pages unknown to it."""
+    for server in case.gated:
+        above, _ = case.around_the_gate(server)
+        for directive in [one for top in above for one in (top, *(top.own("rewrite") if top.name == "if" else []))]:
+            if takes_the_pages(directive) and directive.args[-1] not in ENDS:
+                yield at(
+                    "N2",
+                    ERROR if directive.parent is server else WARNING,
+                    directive,
+                    "rewrite above the gate changes the addresses of Intermission's pages too",
+                    "The gate no longer knows them for its own and closes them: visitors get Nginx's built-in page with 500.",
+                    way_out([directive]),
+                )
 
 
 @rule
