@@ -49,6 +49,8 @@ from ansible_collections.intermission.django.plugins.plugin_utils.nginx_tree imp
 TOKEN = f"{CHALLENGE}token"
 A_PAGE = f"{PAGES}page"
 SECURITY_HEADERS = ("strict-transport-security", "content-security-policy", "x-frame-options")
+# The pages say them themselves, each as it has to be for a page
+OF_THE_PAGES = ("content-security-policy", "cache-control")
 SAFE_IN_IF = ("return", "rewrite", "set", "break")
 DEFAULT_PID_FILE = "/run/nginx.pid"
 DEFAULT_CONNECTIONS = 512
@@ -156,20 +158,51 @@ def n6_lost_headers(case: Case) -> Iterator[Finding]:
                     location.own("add_header")[0],
                     f"add_header in location {location.path} takes the server's {listed(lost)} away",
                     "add_header of a location replaces all that a server has.",
-                    f"Say {listed(lost)} again in the location; from Nginx 1.29.3 on, add_header_inherit merge; is enough.",
+                    f"Say {listed(lost)} again in the location; from Nginx 1.29.3 on, "
+                    "add_header_inherit merge; in this location is enough.",
                 )
         pages = [page for page in case.pages(server) if page.has("add_header")]
         for name, header in wanted.items():
-            if any(name not in {one.args[0].lower() for one in page.headers()} for page in pages):
+            if name not in OF_THE_PAGES and any(
+                name not in {one.args[0].lower() for one in page.headers()} for page in pages
+            ):
                 yield at(
                     "N6",
                     WARNING,
                     header,
                     f"{header.args[0]} is not on the pages of maintenance and of accidents",
                     "The pages have headers of their own, which replace those of the server.",
-                    "From Nginx 1.29.3 on, write add_header_inherit merge; beside it. In the role's own server, "
+                    f"Set maintenance_page_headers: {{{header.args[0]}: ...}}, with the same value. In the role's own server, "
                     "Strict-Transport-Security is maintenance_page_tls.hsts.",
                 )
+
+
+@rule
+def n6_merged_headers(case: Case) -> Iterator[Finding]:
+    """Find headers of a server that come to the pages beside those that the pages have themselves."""
+    found: dict[tuple[Directive, str], Directive] = {}
+    for server in case.servers:
+        for page in case.pages(server):
+            own = {one.args[0].lower() for one in page.own("add_header")}
+            for header in page.headers():
+                name = header.args[0].lower()
+                merge = page.value("add_header_inherit")
+                if merge and header.parent is not page and name in own and name in OF_THE_PAGES:
+                    found[merge, name] = header
+    for (merge, name), header in found.items():
+        policy = name == "content-security-policy"
+        yield at(
+            "N6",
+            ERROR if policy else WARNING,
+            merge,
+            f"add_header_inherit merge gives the pages a second {header.args[0]}, from {header.file}:{header.line}",
+            "A browser obeys both policies, and yours does not know the pages' style and script: visitors get a bare page that does "
+            "not bring them back."
+            if policy
+            else "The pages are not to be kept, and say so; the other one may have caches keep them.",
+            "Write add_header_inherit merge; only into the locations that need it; what the pages shall have is "
+            "maintenance_page_headers.",
+        )
 
 
 @rule

@@ -91,6 +91,7 @@ def test_a_gate_that_was_pasted_is_still_the_roles(make_host: MakeHost) -> None:
 @pytest.mark.parametrize(
     ("tree", "line", "fix"),
     [
+        ("n6-lost-headers", 6, "Set maintenance_page_headers: {Strict-Transport-Security: ...}"),
         ("below-the-gate", 6, "Write it above the include."),
         ("below-the-gate", 10, "Above the include, without last or break"),
         ("below-the-gate", 14, "Write the rewrite into a location"),
