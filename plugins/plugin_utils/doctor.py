@@ -27,6 +27,8 @@ CHALLENGE = "/.well-known/acme-challenge/"
 REFUSED_AT = re.compile(r"\[emerg\] (?:\d+#\d+: )?(?P<message>.*?)(?: in (?P<file>/\S+):(?P<line>\d+))?$", re.MULTILINE)
 # What Nginx quotes is a value, and may be secret, unless it is a directive, a location or a path
 QUOTED = re.compile(r'(?P<before>directive |location )?"(?P<value>[^"]*)"(?P<after> directive)?')
+# Lines of the snippet that the server may have already
+DOUBLED = re.compile(r'"(open_file_cache|disable_symlinks)" directive is duplicate')
 
 
 @dataclass(frozen=True)
@@ -266,10 +268,15 @@ def refusal(said: str, site: str) -> Finding:
         lambda one: one[0] if one["before"] or one["after"] or one["value"][:1] == "/" else '"..."', message
     )
     fix = "Repair the line, and run `nginx -t` until it is content."
-    if f'duplicate location "{PAGES}' in message or (
+    if doubled := DOUBLED.search(message):
+        fix = (
+            f"Include snippets/intermission-{site}.conf once in each server, and write no {doubled[1]} of the server's own beside it, "
+            "but into the locations that need it: the snippet says off, or a flag might not be seen."
+        )
+    elif f'duplicate location "{PAGES}' in message or (
         "duplicate" in message and file.endswith(f"intermission-{site}.conf")
     ):
-        fix = f"Include snippets/intermission-{site}.conf once in each server, and no open_file_cache of the server's own beside it."
+        fix = f"Include snippets/intermission-{site}.conf once in each server."
     return Finding(
         "refused",
         ERROR,

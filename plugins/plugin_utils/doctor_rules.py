@@ -308,6 +308,27 @@ def n10_flag_cannot_be_seen(case: Case) -> Iterator[Finding]:
             )
 
 
+@rule
+def n10_symlinks_are_not_followed(case: Case) -> Iterator[Finding]:
+    """Find where the gate may not follow the flag, which is a symlink."""
+    for server in case.gated:
+        tests = [test for test in own_flag_tests(server) if any(case.state in word for word in test.args)]
+        barriers = [test.value("disable_symlinks") for test in tests]
+        for barrier in dict.fromkeys(one for one in barriers if one and one.args[0] != "off"):
+            owner = barrier.args[0] == "if_not_owner"
+            yield at(
+                "N10",
+                WARNING if owner else ERROR,
+                barrier,
+                f"disable_symlinks {barrier.args[0]} holds where the gate looks for its flag",
+                "The flag of a window is a symlink. Nginx does not follow it"
+                f"{' where its target belongs to somebody else' if owner else ''}: the flag does not exist for it, and the site "
+                "stays open.",
+                "Write disable_symlinks off; in the server, or take up the snippet that does: ansible-playbook deploy.yml. Yours goes "
+                "into the locations that need it.",
+            )
+
+
 def tested_flags(case: Case, server: Directive) -> dict[Directive, str]:
     """Give the user's own tests of flags, each with the path that it looks at, where the configuration says it."""
     found = {}
