@@ -42,7 +42,6 @@ from ansible_collections.intermission.django.plugins.plugin_utils.nginx_tree imp
     Directive,
     addresses,
     parse,
-    regex,
     server_names,
 )
 
@@ -564,14 +563,14 @@ def escapes_before_the_gate(case: Case, server: Directive) -> Iterator[Finding]:
     for directive in [
         one for top in above for one in (top, *(top.own("rewrite", "break") if top.name == "if" else []))
     ]:
-        pattern = None
+        everything = True
         if directive.name == "rewrite" and directive.args[-1] in ENDS:
-            pattern = regex(directive.args[0])
-            if pattern is None or pattern.search(TOKEN) and not pattern.search("/"):
+            everything = directive.fits(directive.args[0], "/")
+            if directive.fits(directive.args[0], TOKEN) and not everything:
                 continue
         elif directive.name != "break":
             continue
-        whole = directive.parent is server and (pattern is None or pattern.search("/") is not None)
+        whole = directive.parent is server and everything
         yield at(
             "N16",
             ERROR if whole else WARNING,
@@ -586,8 +585,7 @@ def takes_the_pages(rewrite: Directive) -> bool:
     """Tell whether a ``rewrite`` changes the addresses of the role's pages too."""
     if rewrite.name != "rewrite" or leads_away(rewrite):
         return False
-    pattern = regex(rewrite.args[0])
-    return pattern is not None and pattern.search(A_PAGE) is not None
+    return rewrite.fits(rewrite.args[0], A_PAGE)
 
 
 def way_out(directives: list[Directive]) -> str:
@@ -913,6 +911,23 @@ def pages_are_older(case: Case) -> Iterator[Finding]:
                 "The page is not the one that the inventory would make now",
                 "The name, the colour, the template or the version of Intermission has changed since it was written.",
                 "Apply the role again: ansible-playbook deploy.yml",
+            )
+
+
+@rule
+def undecided(case: Case) -> Iterator[Finding]:
+    """Name the patterns that the rules above have asked about in vain."""
+    for directive in case.tree.all():
+        if directive.undecided:
+            yield at(
+                "undecided",
+                WARNING,
+                directive,
+                f"The doctor has not found out what a pattern of {directive.name} fits",
+                "Python has no such pattern, or is not done with it in time, for instance where a repetition repeats another one. It "
+                "was taken to fit nothing; other findings about this server may be wrong, or missing.",
+                "Write the pattern more simply: Nginx too may answer 500 where such a one takes long. Or look at it yourself with "
+                "docs/traps.md at hand.",
             )
 
 
