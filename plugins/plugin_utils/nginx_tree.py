@@ -21,6 +21,9 @@ except ImportError:
     crossplane = None
 
 FILE_MARK = re.compile(r"^# configuration file (.+):$", re.MULTILINE)
+COMMENT = re.compile(r"(?m)(?:^|(?<=[\s;{}]))#.*$")
+INCLUDE = re.compile(r"""(?:^|[\s;{}])include\s+("[^"]*"|'[^']*'|[^\s;]+)\s*;""")
+UNFINISHED = "unexpected end of file"
 LEVELS = ("http", "server", "location", "if", "limit_except")
 PASSES = ("proxy_pass", "uwsgi_pass", "fastcgi_pass", "scgi_pass", "grpc_pass", "memcached_pass")
 UNKNOWN_DIRECTORY = "."
@@ -146,12 +149,29 @@ class Tree:
 
 
 def split_dump(text: str) -> dict[str, str]:
-    """Take the files out of what ``nginx -T`` has printed, the main file first."""
+    """Take the files out of what ``nginx -T`` has printed, the main file first.
+
+    A mark of a file that is there already, or that nothing before it includes, is a comment that somebody has pasted.
+    """
     parts = FILE_MARK.split(text)
     files: dict[str, str] = {}
-    for name, content in zip(parts[1::2], parts[2::2]):
-        files[posixpath.normpath(name)] = content.removeprefix("\n")
+    patterns: list[str] = []
+    last = ""
+    for path, content in zip(parts[1::2], parts[2::2]):
+        name = posixpath.normpath(path)
+        if not files or (name not in files and any(_takes_in(pattern, name) for pattern in patterns)):
+            last = name
+            files[name] = content.removeprefix("\n")
+        else:
+            files[last] += f"# configuration file {path}:{content}"
+        folder = posixpath.dirname(next(iter(files)))
+        found = INCLUDE.findall(COMMENT.sub("", content))
+        patterns += [posixpath.normpath(posixpath.join(folder, one.strip("\"'"))) for one in found]
     return files
+
+
+def _takes_in(pattern: str, name: str) -> bool:
+    return pattern == name or _globs(name, pattern)
 
 
 def available() -> bool:
@@ -166,17 +186,34 @@ def parse(text: str) -> Tree:
         raise DoctorError("the command has printed no configuration, which nginx -T does")
     tree = Tree(Directive("main", [], next(iter(files)), 0, None, block=[]))
     statements: dict[str, list[dict[str, Any]]] = {}
-    with tempfile.TemporaryDirectory() as directory:
-        part = Path(directory) / "part.conf"
-        for name, content in files.items():
-            part.write_text(content, encoding="utf-8")
-            parsed = crossplane.parse(str(part), single=True, check_ctx=False, check_args=False)
-            statements[name] = parsed["config"][0]["parsed"]
-            if parsed["errors"]:
-                tree.unread[name] = str(parsed["errors"][0]["error"]).partition(" in ")[0]
+    waiting = list(files)
+    while waiting:
+        name = waiting.pop(0)
+        statements[name], error = _read(files[name])
+        if UNFINISHED in error:
+            # A pasted mark may stand within a block, which then ends in what looks like the next file
+            whole = files[name]
+            for number, other in enumerate(waiting, 1):
+                whole += f"# configuration file {other}:\n{files[other]}"
+                together, still = _read(whole)
+                if not still:
+                    statements[name], error, waiting = together, "", waiting[number:]
+                    break
+        if error:
+            tree.unread[name] = error
     main = tree.root.file
     tree.root.block = _grown(statements, main, statements[main], tree.root, None)
     return tree
+
+
+def _read(text: str) -> tuple[list[dict[str, Any]], str]:
+    """Split a file's text into directives; and say what is not understood, if anything."""
+    with tempfile.TemporaryDirectory() as directory:
+        part = Path(directory) / "part.conf"
+        part.write_text(text, encoding="utf-8")
+        parsed = crossplane.parse(str(part), single=True, check_ctx=False, check_args=False)
+    errors = parsed["errors"]
+    return parsed["config"][0]["parsed"], str(errors[0]["error"]).partition(" in ")[0] if errors else ""
 
 
 def _grown(
