@@ -41,6 +41,7 @@ from ansible_collections.intermission.django.plugins.plugin_utils.nginx_tree imp
     PASSES,
     Directive,
     addresses,
+    answering,
     parse,
     server_names,
 )
@@ -55,6 +56,8 @@ DEFAULT_PID_FILE = "/run/nginx.pid"
 DEFAULT_CONNECTIONS = 512
 RESTART_SECONDS = 3
 CONNECTIONS_PER_REQUEST = 2
+LOOPBACK = ("127.", "[::1]", "localhost")
+BACKEND = re.compile(r"(?:\w+://)?(unix:[^:]+|[^/]+)")
 CONFLICT = re.compile(r'conflicting server name "([^"]*)" on (\S+), ignored')
 BY_HAND_FOR = timedelta(days=1)
 
@@ -524,11 +527,60 @@ def content(case: Case, server: Directive) -> str:
     if ended is not None and case.closed_by(server, "/") is None and (ended.name == "return" or leads_away(ended)):
         return ""
     root = case.location(server, "/")
-    if root is not None and root.has("return"):
+    if root is not None and (root.has("return") or sends_what_is_missing_elsewhere(case, server, root)):
         return ""
     if any(True for _ in server.within(*PASSES)):
         return "app"
     return "files" if root is not None or server.value("root") else ""
+
+
+def sends_what_is_missing_elsewhere(case: Case, server: Directive, root: Directive) -> bool:
+    """Tell whether a location has files, for instance of an ACME challenge, and a redirect for all else."""
+    files = root.value("try_files")
+    rest = case.location(server, files.args[-1]) if files and files.args[-1].startswith("@") else None
+    return rest is not None and any(one.args[0].startswith(("3", "http", "$scheme")) for one in rest.own("return"))
+
+
+@rule
+def n16_default_server(case: Case) -> Iterator[Finding]:
+    """Find servers without a gate that lead visitors who ask for any other name to the site's app."""
+    every = case.tree.servers()
+    behind = {one for server in case.gated for one in backends(case, server)}
+    ports = {port(address) for server in case.servers for address in addresses(server)}
+    found: dict[Directive, str] = {}
+    for address in dict.fromkeys(address for server in every for address in addresses(server)):
+        server, _ = answering(every, address, "")
+        if server is None or server in case.servers or case.gates(server) or address.startswith(LOOPBACK):
+            continue
+        ended = case.visit(server, "/")
+        sends_away = ended is not None and (ended.name == "return" or leads_away(ended))
+        if port(address) in ports and not sends_away and behind & set(backends(case, server)):
+            found.setdefault(server, address)
+    for server, address in found.items():
+        yield at(
+            "N16",
+            ERROR,
+            next(iter(server.own("listen", "server_name")), server),
+            f"This server answers at {address} for names that no other server has, leads to the site's app, and has no gate",
+            "Who asks for the host's address, or for any other name, reaches the app while the site is closed.",
+            f"Write return 444; or return 404; into it instead, or include snippets/intermission-{case.site}.conf;",
+        )
+
+
+def port(address: str) -> str:
+    """Give the port of an address, on which a site may be reached over IPv4 and IPv6."""
+    return address.partition(" ")[0].rpartition(":")[2]
+
+
+def backends(case: Case, server: Directive) -> Iterator[str]:
+    """List the sockets and addresses that a server hands requests to, where the configuration says them without variables."""
+    http = case.tree.http()
+    groups = {one.args[0]: one for one in http.own("upstream")} if http else {}
+    for handed in server.within(*PASSES):
+        found = BACKEND.match(handed.args[0])
+        if found and "$" not in found[1]:
+            group = groups.get(found[1])
+            yield from (one.args[0] for one in group.own("server")) if group else (found[1],)
 
 
 def escapes_of_locations(case: Case, server: Directive) -> Iterator[Finding]:
