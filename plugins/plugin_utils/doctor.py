@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any, Callable, Optional
 
-from ansible_collections.intermission.django.plugins.plugin_utils.nginx_gate import Visit, maps_of
+from ansible_collections.intermission.django.plugins.plugin_utils.nginx_gate import Visit, maps_of, own_flag_tests
 from ansible_collections.intermission.django.plugins.plugin_utils.nginx_tree import (
     Directive,
     Tree,
@@ -21,7 +21,7 @@ from ansible_collections.intermission.django.plugins.plugin_utils.nginx_tree imp
 
 ERROR, WARNING = "error", "warning"
 PAGES = "/_intermission/"
-NAMED = "@intermission_"
+NAMED = ("@intermission_", "$intermission_")
 DECIDES = ("set", "if", "return", "rewrite", "break")
 CHALLENGE = "/.well-known/acme-challenge/"
 REFUSED_AT = re.compile(r"\[emerg\] (?:\d+#\d+: )?(?P<message>.*?)(?: in (?P<file>/\S+):(?P<line>\d+))?$", re.MULTILINE)
@@ -152,7 +152,7 @@ class Case:
     def gates(self, block: Directive) -> list[Directive]:
         """List the places at or below a block at which the role's gate starts."""
         mark = f"$intermission_{self.site}_gate"
-        return [one for one in block.within("set") if one.args[0] == mark and one.parent and one.parent.name != "if"]
+        return [one for one in own_flag_tests(block) if any(inner.args[0] == mark for inner in one.own("set"))]
 
     def gate(self, server: Directive) -> Optional[Directive]:
         """Give the start of the gate that covers a whole server."""

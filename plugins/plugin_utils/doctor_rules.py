@@ -240,7 +240,7 @@ def n9_page_cannot_be_read(case: Case) -> Iterator[Finding]:
     for server in case.servers:
         flags = tested_flags(case, server).values()
         for page in case.error_pages(server):
-            file = case.file_of(server, page.target) if page.accidents else None
+            file = case.file_of(server, page.target) if page.accidents and "$" not in page.target else None
             # A page that is its own flag is there only while the site is closed
             if file and (fault := page_fault(case, file)) and not (file in flags and fault[1] == 404):
                 yield at(
@@ -629,7 +629,7 @@ def escapes_before_the_gate(case: Case, server: Directive) -> Iterator[Finding]:
             directive,
             f"{directive.name} {directive.args[-1] if directive.args else ''}".strip() + " stands above the gate",
             "It ends what the server does before a location is chosen: such requests pass the gate by.",
-            way_out([directive]),
+            way_out(directive),
         )
 
 
@@ -640,60 +640,34 @@ def takes_the_pages(rewrite: Directive) -> bool:
     return rewrite.fits(rewrite.args[0], A_PAGE)
 
 
-def way_out(directives: list[Directive]) -> str:
-    """Say where these can stand, so that they hold for all visitors and nobody passes the gate by."""
-    if any(takes_the_pages(one) for one in directives):
+def way_out(directive: Directive) -> str:
+    """Say where it can stand, so that nobody passes the gate by and the pages keep their addresses."""
+    if takes_the_pages(directive):
         return (
             "Write the rewrite into a location, for instance location / { rewrite ^/(.*)$ /shop/$1 break; ... }. In the server it "
             "would change the addresses of Intermission's pages too, above the include as well as below."
         )
-    if any(one.name == "rewrite" and one.args[-1] in ENDS for one in directives):
-        return (
-            f"Above the include, without {listed(ENDS).replace(',', ' or')}: then Nginx comes to the gate, with the new address. "
-            "Or in a location, with it. Below the include it would not hold for those who pass."
-        )
-    if any(one.name == "break" for one in directives):
-        return (
-            "Take the break out, and write the lines that it spares such requests into locations. "
-            "Below the include these lines would not hold for those who pass."
-        )
-    return "Write it above the include."
-
-
-@rule
-def below_the_gate(case: Case) -> Iterator[Finding]:
-    """Find lines of a server that do not hold for those who pass the gate. A break alone only ends what they skip anyway."""
-    for server in case.gated:
-        _, below = case.around_the_gate(server)
-        for directive in below:
-            does = directive.children if directive.name == "if" else [directive]
-            if all(one.name == "break" for one in does):
-                continue
-            yield at(
-                "below",
-                ERROR,
-                directive,
-                f"{directive.name} stands below the gate, in the server",
-                "Who passes, by a path, with the secret or as a reader in a read-only window, goes from the gate to a location at "
-                "once: the server's own lines below it do not run for them, also not those that keep somebody out.",
-                way_out(does),
-            )
+    return "Put the include above it."
 
 
 @rule
 def n2_pages_are_rewritten(case: Case) -> Iterator[Finding]:
-    """Find rewrites above the gate that make Intermission's pages unknown to it."""
+    """Find rewrites of a server that lead away from Intermission's pages. N16 has those above the gate that end the way there."""
     for server in case.gated:
-        above, _ = case.around_the_gate(server)
-        for directive in [one for top in above for one in (top, *(top.own("rewrite") if top.name == "if" else []))]:
-            if takes_the_pages(directive) and directive.args[-1] not in ENDS:
+        above, below = case.around_the_gate(server)
+        for directive in [
+            one for top in (*above, *below) for one in (top, *(top.own("rewrite") if top.name == "if" else []))
+        ]:
+            ends = directive.args[-1] in ENDS and (directive in above or directive.parent in above)
+            if takes_the_pages(directive) and not ends:
                 yield at(
                     "N2",
                     ERROR if directive.parent is server else WARNING,
                     directive,
-                    "rewrite above the gate changes the addresses of Intermission's pages too",
-                    "The gate no longer knows them for its own and closes them: visitors get Nginx's built-in page with 500.",
-                    way_out([directive]),
+                    "rewrite changes the addresses of Intermission's pages too",
+                    "Nginx goes to a page by an internal redirect, which runs through the server's own lines again: visitors get 404, "
+                    "or an answer of the app's, instead of the page.",
+                    way_out(directive),
                 )
 
 

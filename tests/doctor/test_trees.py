@@ -62,14 +62,14 @@ def test_a_gate_with_other_locations_names_and_codes_is_still_the_roles(make_hos
     host = make_host("n6-lost-headers")
     snippet = host.root / "snippets/intermission-shop.conf"
     gate = "if ($intermission_shop_gate) {"
-    text = snippet.read_text(encoding="utf-8").replace(gate, f"set $intermission_shop_judged 1;\n{gate}")
+    text = snippet.read_text(encoding="utf-8").replace(gate, f"set $intermission_shop_another 1;\n{gate}")
     text += """
-location = /_intermission/secret {
+location = /_intermission/another {
     internal;
-    error_page 534 @intermission_shop_html;
+    error_page 534 @intermission_shop_another;
     return 534;
 }
-location @intermission_shop_html {
+location @intermission_shop_another {
     add_header Strict-Transport-Security "max-age=1" always;
     add_header X-Frame-Options DENY always;
     root /nowhere;
@@ -92,11 +92,8 @@ def test_a_gate_that_was_pasted_is_still_the_roles(make_host: MakeHost) -> None:
     ("tree", "line", "fix"),
     [
         ("n6-lost-headers", 6, "Set maintenance_page_headers: {Strict-Transport-Security: ...}"),
-        ("below-the-gate", 6, "Write it above the include."),
-        ("below-the-gate", 10, "Above the include, without last or break"),
-        ("below-the-gate", 14, "Write the rewrite into a location"),
-        ("n16-above-the-gate", 5, "Take the break out"),
-        ("n16-above-the-gate", 8, "Above the include, without last or break"),
+        ("n16-above-the-gate", 5, "Put the include above it."),
+        ("n16-above-the-gate", 8, "Put the include above it."),
         ("n16-above-the-gate", 9, "Write the rewrite into a location"),
         ("n2-rewritten-pages", 7, "Write the rewrite into a location"),
     ],
