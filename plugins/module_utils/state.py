@@ -170,7 +170,8 @@ def fill_page(template: str, name: str, window: Window) -> str:
 
     The marks are ``reason``, ``message``, ``start``, ``end``, and the last two in words as ``start_text`` and ``end_text``. They
     are escaped for the format that ``name``, the page's file, ends with: HTML, or the inside of a JSON string, or plain text.
-    Raises ValueError where an instant cannot be read.
+    ``closed`` and ``read_only`` are for lines of one kind of window only, and leave nothing in their place. Raises ValueError
+    where an instant cannot be read.
     """
     values = {
         "reason": window.reason,
@@ -181,10 +182,13 @@ def fill_page(template: str, name: str, window: Window) -> str:
         "end_text": _in_words(window.end),
     }
     escaped = {mark: _escape(value, Path(name).suffix) for mark, value in values.items()}
+    kind = "read_only" if window.read_only else "closed"
     lines = (
-        line for line in template.splitlines(keepends=True) if all(escaped.get(mark) for mark in MARK.findall(line))
+        line
+        for line in template.splitlines(keepends=True)
+        if all(mark == kind or escaped.get(mark) for mark in MARK.findall(line))
     )
-    return MARK.sub(lambda mark: escaped[mark.group(1)], "".join(lines))
+    return MARK.sub(lambda mark: escaped.get(mark.group(1), ""), "".join(lines))
 
 
 def _in_words(instant: Optional[str]) -> str:

@@ -381,6 +381,15 @@ def test_a_line_whose_mark_has_no_value_is_left_out() -> None:
     assert fill_page(template, "503.en.html", window) == "<h1>Soon</h1>\n<p>Disks</p>\n<p>50%% of%%</p>\n"
 
 
+@pytest.mark.parametrize(("read_only", "page"), [(False, "<p>We are back soon</p>\n"), (True, "<p>Read: Disks</p>\n")])
+def test_a_line_may_be_for_one_kind_of_window(read_only: bool, page: str) -> None:
+    window = Window(id="one", site="shop", start=START, reason="Disks", read_only=read_only)
+    template = (
+        "%%closed%%<p>We are back soon</p>\n%%read_only%%<p>Read: %%reason%%</p>\n%%read_only%%<p>%%message%%</p>\n"
+    )
+    assert fill_page(template, "503.en.html", window) == page
+
+
 @pytest.mark.parametrize(("end", "mtime"), [("2026-12-01T02:00:00Z", 1_796_090_400), (None, 0)])
 def test_every_page_is_dated_to_the_end_or_the_epoch(site: StateDirectory, end: str | None, mtime: int) -> None:
     site.open(Window(id="one", site="shop", start=START, end=end, reason='A "disk"'), "ada", "here")
