@@ -23,6 +23,7 @@ except ImportError:
 FILE_MARK = re.compile(r"^# configuration file (.+):$", re.MULTILINE)
 COMMENT = re.compile(r"(?m)(?:^|(?<=[\s;{}]))#.*$")
 INCLUDE = re.compile(r"""(?:^|[\s;{}])include\s+("[^"]*"|'[^']*'|[^\s;]+)\s*;""")
+POSIX_CLASS = re.compile(r"\[:\^?\w+:\]")  # which Python takes for a list of letters
 UNFINISHED = "unexpected end of file"
 LEVELS = ("http", "server", "location", "if", "limit_except")
 PASSES = ("proxy_pass", "uwsgi_pass", "fastcgi_pass", "scgi_pass", "grpc_pass", "memcached_pass")
@@ -287,6 +288,8 @@ def fits(pattern: str, text: str, ignore_case: bool = False) -> Optional[bool]:
     Unlike PCRE, Python has no limit of its own. The time is that of this process, so that a busy machine makes no difference.
     Has to be called in the main thread, as Ansible calls actions.
     """
+    if POSIX_CLASS.search(pattern):
+        return None
     try:
         compiled = re.compile(re.sub(r"\(\?<(?=\w)", "(?P<", pattern), re.IGNORECASE if ignore_case else 0)
     except re.error:

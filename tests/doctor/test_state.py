@@ -122,9 +122,9 @@ def test_what_is_in_a_container_is_not_looked_for_on_the_host(
 
 def test_a_file_that_is_not_understood_is_told(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     text = dump(host.command, 60)
-    odd = {**text, "stdout": f"{text['stdout']}\n# configuration file {host.root}/odd.conf:\nserver {{\n"}
+    odd = {**text, "stdout": f"{text['stdout']}\n# configuration file {host.root}/conf.d/odd.conf:\nserver {{\n"}
     monkeypatch.setattr("doctor.host.dump", lambda *_: odd)
-    assert found(host) == [("unread", "warning", "odd.conf")]
+    assert found(host) == [("unread", "warning", "conf.d/odd.conf")]
 
 
 def test_only_a_cache_that_keeps_errors_hides_a_new_flag(make_host: MakeHost) -> None:
