@@ -273,6 +273,8 @@ def refusal(said: str, site: str) -> Finding:
             f"Include snippets/intermission-{site}.conf once in each server, and write no {doubled[1]} of the server's own beside it, "
             "but into the locations that need it: the snippet says off, or a flag might not be seen."
         )
+    elif f'named location "{NAMED[0]}{site}' in message:
+        fix = f"Include snippets/intermission-{site}.conf in the server, once, and not in a location, for it closes the whole server."
     elif f'duplicate location "{PAGES}' in message or (
         "duplicate" in message and file.endswith(f"intermission-{site}.conf")
     ):

@@ -494,17 +494,12 @@ def n16_site_without_gate(case: Case) -> Iterator[Finding]:
     for server in case.servers:
         place = (server.own("server_name") or [server])[0]
         if case.gate(server) is None and (serves := content(case, server)):
-            inner = case.gates(server)
-            if inner:
-                place = inner[0].include or inner[0]
             yield at(
                 "N16",
                 ERROR if serves == "app" else WARNING,
                 place,
-                "The snippet is included in a location, not in the server"
-                if inner
-                else f"This server has names of the site, and no gate: {listed(addresses(server))}",
-                f"{'Other locations stay' if inner else 'It stays'} open while the site is closed.",
+                f"This server has names of the site, and no gate: {listed(addresses(server))}",
+                "It stays open while the site is closed.",
                 f"Write {include} into the server.",
             )
         yield from escapes_of_locations(case, server)
@@ -673,7 +668,7 @@ def n2_pages_are_rewritten(case: Case) -> Iterator[Finding]:
 
 @rule
 def snippet_in_the_wrong_place(case: Case) -> Iterator[Finding]:
-    """Find gates in servers that are not the site's, and gates that a server has twice."""
+    """Find gates in servers that are not the site's."""
     for server in case.tree.servers():
         gates = case.gates(server)
         if (
@@ -689,16 +684,6 @@ def snippet_in_the_wrong_place(case: Case) -> Iterator[Finding]:
                 f"{listed(server_names(server)) or 'any other'}",
                 "It closes another site, and not this one.",
                 f"Move the include into the server of {case.names[0]}, or set intermission_server_names.",
-            )
-        if case.gate(server) and len(gates) > 1:
-            again = next(one for one in gates if one.parent is not server)
-            yield at(
-                "snippet",
-                WARNING,
-                again.include or again,
-                "The snippet is included twice in one server",
-                "The gate of the server has been passed already; the second one does nothing but cost time.",
-                "Take the second include out.",
             )
 
 

@@ -114,6 +114,12 @@ def test_a_snippet_that_a_server_has_twice_is_told_from_what_nginx_says(make_hos
     assert "Include snippets/intermission-shop.conf once" in finding.fix
 
 
+def test_a_snippet_in_a_location_is_told_from_what_nginx_says(make_host: MakeHost) -> None:
+    (finding,) = make_host("refused-snippet-in-a-location").examine()
+    assert (finding.id, finding.severity) == ("refused", "error")
+    assert "Include snippets/intermission-shop.conf in the server, once, and not in a location" in finding.fix
+
+
 def test_a_typing_error_is_told_from_what_nginx_says(make_host: MakeHost) -> None:
     host = make_host("refused-typing-error")
     assert host.found() == host.marked()
