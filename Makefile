@@ -7,7 +7,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 SCENARIOS := $(patsubst molecule/%/molecule.yml,%,$(wildcard molecule/*/molecule.yml))
 
-.PHONY: help demo demo-stop check test django browser images e2e $(SCENARIOS:%=molecule-%) bench clean
+.PHONY: help demo demo-stop check lint quick test django browser images e2e $(SCENARIOS:%=molecule-%) bench clean
 .DELETE_ON_ERROR:
 
 help:
@@ -28,24 +28,22 @@ demo-stop: .venv/demo.stamp
 	python demo/demo.py stop
 
 check: .venv/check.stamp
+	$(MAKE) --jobs=2 --output-sync=target lint quick
+
+lint: .venv/check.stamp
 	ruff check .
 	ruff format --check .
 	mypy plugins demo/*.py tests benchmarks molecule/*.py molecule/*/*.py molecule/*/tests roles/django_release/files/*/django_intermission
 	yamllint --strict .
 	ansible-lint
-	pytest --numprocesses=2 --dist=loadfile tests/unit tests/nginx tests/doctor
-	coverage run -m pytest tests/django_layer
-	coverage report
 
-# The images of the hosts are built beside the checks; then three targets at a time share the cores. Logs: .logs/
-comma := ,
-empty :=
-space := $(empty) $(empty)
-test: .venv/hosts.stamp .venv/browser.stamp .venv/django.stamp
-	python tests/everything.py check,images $(subst $(space),$(comma),browser django e2e $(SCENARIOS:%=molecule-%))
+quick: .venv/check.stamp
+	pytest --numprocesses=2 --dist=worksteal tests/unit tests/nginx tests/doctor
 
-django: .venv/django.stamp
-	python tests/django_versions.py
+# Three targets at a time share the cores, those that take longest first. Logs: .logs/
+LONGEST := images check e2e molecule-deploy molecule-default
+test: .venv/check.stamp .venv/hosts.stamp .venv/browser.stamp
+	python tests/everything.py $(LONGEST) $(filter-out $(LONGEST),$(SCENARIOS:%=molecule-%) browser)
 
 # Chromium, and fonts for each language of the page. What visitors would see is in .logs/screenshots/
 CHROMIUM := apt-get install -y --no-install-recommends chromium fonts-noto-core fonts-noto-cjk

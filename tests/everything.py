@@ -1,9 +1,9 @@
-"""Run make targets side by side, stage after stage, and tell at a glance how each went.
+"""Run make targets side by side, in their order, and tell at a glance how each went.
 
 What a target writes goes to .logs/<target>.log; of one that fails the end is shown. Most targets wait for their hosts
-most of the time, so that a few of them share two cores well::
+half of the time, so that a few of them share two cores well::
 
-    python tests/everything.py --jobs 3 check,images e2e,molecule-default
+    python tests/everything.py --jobs 3 check e2e molecule-default
 """
 
 from __future__ import annotations
@@ -48,27 +48,24 @@ def clock(seconds: float) -> str:
 
 
 def main() -> None:
-    """Run the stages; the exit status is 1 where a target has failed, and later stages are then left out."""
+    """Run all targets; the exit status is 1 where one has failed."""
     parser = argparse.ArgumentParser(description="Run make targets side by side.")
     parser.add_argument("--jobs", type=int, default=3)
-    parser.add_argument("stages", nargs="+", metavar="TARGET[,TARGET]")
+    parser.add_argument("targets", nargs="+", metavar="TARGET")
     options = parser.parse_args()
     LOGS.mkdir(exist_ok=True)
     began = time.monotonic()
     outcomes: list[Outcome] = []
-    for stage in options.stages:
-        with ThreadPoolExecutor(options.jobs) as pool:
-            for future in as_completed([pool.submit(run, target) for target in stage.split(",")]):
-                outcome = future.result()
-                outcomes.append(outcome)
-                word = "ok" if outcome.succeeded else "FAILED"
-                took, now = clock(outcome.seconds), clock(time.monotonic() - began)
-                print(f"{now:>6}  {word:<7} {outcome.target:<24} {outcome.passed:>5} passed  in {took}", flush=True)
-                if not outcome.succeeded:
-                    lines = (LOGS / f"{outcome.target}.log").read_text(errors="replace").splitlines()
-                    print("\n".join(lines[-SHOWN_LINES:]), flush=True)
-        if not all(outcome.succeeded for outcome in outcomes):
-            break
+    with ThreadPoolExecutor(options.jobs) as pool:
+        for future in as_completed([pool.submit(run, target) for target in options.targets]):
+            outcome = future.result()
+            outcomes.append(outcome)
+            word = "ok" if outcome.succeeded else "FAILED"
+            took, now = clock(outcome.seconds), clock(time.monotonic() - began)
+            print(f"{now:>6}  {word:<7} {outcome.target:<24} {outcome.passed:>5} passed  in {took}", flush=True)
+            if not outcome.succeeded:
+                lines = (LOGS / f"{outcome.target}.log").read_text(errors="replace").splitlines()
+                print("\n".join(lines[-SHOWN_LINES:]), flush=True)
     failed = [outcome.target for outcome in outcomes if not outcome.succeeded]
     total = sum(outcome.passed for outcome in outcomes)
     print(f"{total} tests passed in {clock(time.monotonic() - began)}; failed: {', '.join(failed) or 'none'}")

@@ -15,7 +15,7 @@ short_description: Make a window's page from its template, as a host does when t
 version_added: 0.1.0
 description:
   - Puts a window's reason, message, start and end in place of their marks, escaped as the format needs it. A line whose mark has no
-    value is left out.
+    value is left out, and so is one with C(%%closed%%) in a read-only window and with C(%%read_only%%) in another.
 options:
   _input:
     description: The template, with marks such as C(%%reason%%).
@@ -27,7 +27,7 @@ options:
     required: true
   window:
     description:
-      - C(start) and C(end) as ISO 8601, C(reason) and C(message), each where it is known.
+      - C(start) and C(end) as ISO 8601, C(reason) and C(message), each where it is known, and C(read_only).
     type: dict
     default: {}
 author:

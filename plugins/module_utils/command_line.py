@@ -127,11 +127,12 @@ def _on(options: argparse.Namespace, root: str) -> None:
     window = Window(site=options.site, reason=options.reason, message=options.message, opened_by=person(), **request)
     window = replace(window, read_only=options.read_only)
     secret = new_secret() if options.make_pass else None
+    had_pass = directory.status()["has_pass"]
     if not directory.open(window, person(), source(), secret):
         print("Nothing to do: the same window is open already.")
-    _show(directory)
-    if secret:
-        print(f"  pass    {PASS_PATH}{secret} at the site's address; it is shown this once, and ends with the window")
+    if had_pass and not directory.status()["has_pass"]:
+        print("The secret link has ended: only who made it, and root, can keep it. Make another one with --pass.")
+    _show(directory, secret)
 
 
 def _off(options: argparse.Namespace, root: str) -> None:
@@ -257,8 +258,8 @@ def nginx_fault(directory: StateDirectory) -> Optional[str]:
     return None
 
 
-def _show(directory: StateDirectory) -> None:
-    """Print the state of a site, to be read at a glance."""
+def _show(directory: StateDirectory, secret: Optional[str] = None) -> None:
+    """Print the state of a site, to be read at a glance, and the secret of a window that was just opened."""
     about = describe(directory)
     window, deploy = about["window"] or {}, about["unfinished_deploy"]
     head = "CLOSED to visitors" if about["on"] else "OPEN to visitors"
@@ -274,6 +275,7 @@ def _show(directory: StateDirectory) -> None:
         "until": about["until"] and f"{about['until']} ({_distance(about['until'])})",
         "reason": window.get("reason"),
         "by": window.get("opened_by"),
+        "pass": about["has_pass"] and "a secret link lets its bearer pass until the site is opened",
         "nginx": about["nginx_fault"] or ("sees the flag and can read the page" if about["on"] else "sees no flag"),
         "pages": f"{about['pages']}/503.<language>.html",
         "problem": about["problem"],
@@ -283,6 +285,8 @@ def _show(directory: StateDirectory) -> None:
     }
     if about["on"] and about["opened_with"] == "window" and not about["until"]:
         rows["until"] = "not known"
+    if secret:
+        rows["pass"] = f"{PASS_PATH}{secret} at the site's address; it is shown this once, and ends with the window"
     lines += [f"  {title:<8}{printable(str(text))}" for title, text in rows.items() if text]
     print("\n".join(lines))
 

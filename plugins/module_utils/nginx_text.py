@@ -19,14 +19,15 @@ def quoted(text: str) -> str:
 def map_key(pattern: str) -> str:
     """Write a pattern of paths as the key of a ``map`` on ``$uri``. Raises ValueError where it is none.
 
-    A prefix ends at a slash: ``/health`` is ``/health`` and all below it, and not ``/healthy``.
+    A prefix ends at a slash: ``/health`` is ``/health`` and all below it, and not ``/healthy``. An exact path is a regular
+    expression too, for Nginx compares a map's strings without regard to case.
     """
     kind, _, rest = pattern.strip().partition(" ")
     if kind in ("=", "~", "~*"):
         rest = rest.strip()
         _check(pattern, bool(rest) and (kind != "=" or rest.startswith("/")))
         if kind == "=":
-            return quoted(rest)
+            return quoted(f"~^{re.escape(rest)}\\z")
         return quoted(kind + _checked_expression(pattern, rest))
     _check(pattern, pattern.startswith("/") and not rest)
     return quoted("~^" + re.escape(kind) + ("" if kind.endswith("/") else "(?:/|$)"))

@@ -17,6 +17,18 @@ from urllib.parse import SplitResult, urlsplit
 MAINTENANCE_MARK = b'data-intermission="maintenance"'
 FALLBACK_MARK = b'data-intermission="fallback"'
 POLL_SECONDS = 0.1
+NOT_TRUSTED = "its certificate is not trusted"
+# The first that fits is said. http.client's RemoteDisconnected is a ConnectionResetError, and a BadStatusLine too.
+SAID_OF = (
+    (ConnectionRefusedError, "nobody listens there (connection refused)"),
+    (ConnectionResetError, "the connection was closed without an answer"),
+    (socket.timeout, "no answer in time"),
+    (TimeoutError, "no answer in time"),
+    (socket.gaierror, "its name is not known"),
+    (FileNotFoundError, "there is no such socket"),
+    (http.client.BadStatusLine, "what answers there does not speak HTTP"),
+    (http.client.IncompleteRead, "the answer broke off"),
+)
 
 
 @dataclass(frozen=True)
@@ -104,7 +116,19 @@ def ask(
             answered = {name.lower(): value for name, value in response.getheaders()}
             return Answer(response.status, answered, response.read())
     except (OSError, http.client.HTTPException, ValueError) as error:
-        return Answer(0, {}, b"", f"{type(error).__name__}: {error}")
+        return Answer(0, {}, b"", said_of(error))
+
+
+def said_of(error: Exception) -> str:
+    """Say in words why no answer came; an error that is not usual is given as it is, with its name."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"{NOT_TRUSTED}: {error.verify_message}"
+    for kind, words in SAID_OF:
+        if isinstance(error, kind):
+            return words
+    if type(error) is OSError and error.strerror:
+        return error.strerror
+    return f"{type(error).__name__}: {error}"
 
 
 def _connection(

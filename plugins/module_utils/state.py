@@ -170,7 +170,8 @@ def fill_page(template: str, name: str, window: Window) -> str:
 
     The marks are ``reason``, ``message``, ``start``, ``end``, and the last two in words as ``start_text`` and ``end_text``. They
     are escaped for the format that ``name``, the page's file, ends with: HTML, or the inside of a JSON string, or plain text.
-    Raises ValueError where an instant cannot be read.
+    ``closed`` and ``read_only`` are for lines of one kind of window only, and leave nothing in their place. Raises ValueError
+    where an instant cannot be read.
     """
     values = {
         "reason": window.reason,
@@ -181,10 +182,13 @@ def fill_page(template: str, name: str, window: Window) -> str:
         "end_text": _in_words(window.end),
     }
     escaped = {mark: _escape(value, Path(name).suffix) for mark, value in values.items()}
+    kind = "read_only" if window.read_only else "closed"
     lines = (
-        line for line in template.splitlines(keepends=True) if all(escaped.get(mark) for mark in MARK.findall(line))
+        line
+        for line in template.splitlines(keepends=True)
+        if all(mark == kind or escaped.get(mark) for mark in MARK.findall(line))
     )
-    return MARK.sub(lambda mark: escaped[mark.group(1)], "".join(lines))
+    return MARK.sub(lambda mark: escaped.get(mark.group(1), ""), "".join(lines))
 
 
 def _in_words(instant: Optional[str]) -> str:
@@ -295,11 +299,12 @@ class StateDirectory:
         """Tell what the flag says.
 
         ``on`` (bool), ``opened_with`` (``window``, ``hand`` or None), ``window`` (its fields or None), ``since`` and
-        ``until`` (ISO 8601 or None), ``overdue`` (bool: the end has passed), ``problem`` (None, or what is wrong with
-        the flag: Nginx does not see a flag whose target is gone, so the site is open).
+        ``until`` (ISO 8601 or None), ``overdue`` (bool: the end has passed), ``has_pass`` (bool: the window has a secret
+        that lets pass), ``problem`` (None, or what is wrong with the flag: Nginx does not see a flag whose target is
+        gone, so the site is open).
         """
         status: dict[str, Any] = dict.fromkeys(("opened_with", "window", "since", "until", "problem"))
-        status.update(site=self.site, on=self.flag.exists(), overdue=False)
+        status.update(site=self.site, on=self.flag.exists(), overdue=False, has_pass=False)
         try:
             flag = self.flag.lstat()
             target = os.readlink(self.flag) if stat.S_ISLNK(flag.st_mode) else None
@@ -316,6 +321,7 @@ class StateDirectory:
             status["problem"] = str(error)
             return status
         status.update(window=asdict(window), since=window.start, until=window.end)
+        status["has_pass"] = status["on"] and window.bypass_digest is not None
         if window.end is not None:
             status["overdue"] = parse_instant(window.end) <= datetime.now(timezone.utc)
         return status
@@ -385,8 +391,9 @@ class StateDirectory:
     def open(self, window: Window, by: str, source: str, secret: Optional[str] = None) -> bool:
         """Stage a window and put the flag on it. Gives False where the same request is already in force.
 
-        Who shows Nginx the secret passes, as long as the flag is on this window. A window is never written over: a
-        second one of the same id gets a number behind it. Raises StateError.
+        Who shows Nginx the secret passes, as long as the flag is on this window, or on one that took its place without a
+        secret of its own and could read this one's. A window is never written over: a second one of the same id gets a
+        number behind it. Raises StateError.
         """
         if WINDOW_ID.fullmatch(window.id) is None:
             raise StateError(f"'{window.id}' is no window id: letters, digits, '.', '_' and '-' only")
@@ -403,6 +410,8 @@ class StateDirectory:
                         "in its place could be closed like any other, and would open a half migrated site. Deploy again, or "
                         "open the site by force first"
                     )
+                if secret is None and current.deploys == window.deploys and (secret := self._secret_of(current)):
+                    window = replace(window, bypass_digest=current.bypass_digest)
             number = 1
             while os.path.lexists(self.windows / window.id):
                 number += 1
@@ -526,6 +535,14 @@ class StateDirectory:
         os.close(descriptor)
         return None
 
+    def _secret_of(self, window: Window) -> Optional[str]:
+        """Find the secret of a window; None where it has none, or where this account may not see it."""
+        with contextlib.suppress(OSError), pinned(self.windows) as windows, pinned(windows / window.id) as held:
+            with pinned(held / "pass") as directory:
+                names = [path.name for path in directory.iterdir() if SECRET.fullmatch(path.name)]
+            return next((name for name in names if digest_of(name) == window.bypass_digest), None)
+        return None
+
     def forget_old_windows(self) -> None:
         """Remove all but the newest windows, and never the one that the flag names (it would open the site)."""
         flagged = self.flagged_id()
@@ -540,8 +557,8 @@ class StateDirectory:
 
 
 def _make_names(directory: Path, names: Iterable[str], mode: int) -> None:
-    """Make a directory with an empty file for each name, to be looked up by name."""
-    directory.mkdir()
+    """Make a directory with an empty file for each name, to be looked up by name; nobody else enters it before its mode is set."""
+    directory.mkdir(mode=0o700)
     for name in names:
         (directory / name).touch()
     directory.chmod(mode)

@@ -83,6 +83,7 @@ seen:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.intermission.django.plugins.module_utils.proof import (
+    NOT_TRUSTED,
     observe,
     prove,
     tls_context,
@@ -117,7 +118,7 @@ def main() -> None:
         module.exit_json(seen=observe(url, host, timeout, tls))
     faults = prove(params["expected"], url, host, params["methods"], params["seconds"], timeout, tls)
     wrong = [f"{method} {url}: {fault}" for method, fault in faults.items() if fault]
-    if any("SSLCertVerificationError" in fault for fault in wrong):
+    if any(NOT_TRUSTED in fault for fault in wrong):
         wrong.append(
             "trust its CA with maintenance_window_proof_ca, or set maintenance_window_proof_validate_certs: false"
         )

@@ -81,6 +81,7 @@ options:
   secret:
     description:
       - With O(state=open), 43 letters, digits, V(-) and V(_) that let pass who shows them, in a cookie or in the header C(X-Intermission-Pass).
+      - Where it is left out, a window that takes the place of another keeps that one's.
     type: str
   by:
     description: Who does this, for the journal.

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any, Callable, Optional
 
-from ansible_collections.intermission.django.plugins.plugin_utils.nginx_gate import Visit, maps_of
+from ansible_collections.intermission.django.plugins.plugin_utils.nginx_gate import Visit, maps_of, own_flag_tests
 from ansible_collections.intermission.django.plugins.plugin_utils.nginx_tree import (
     Directive,
     Tree,
@@ -21,10 +21,14 @@ from ansible_collections.intermission.django.plugins.plugin_utils.nginx_tree imp
 
 ERROR, WARNING = "error", "warning"
 PAGES = "/_intermission/"
+NAMED = ("@intermission_", "$intermission_")
+DECIDES = ("set", "if", "return", "rewrite", "break")
 CHALLENGE = "/.well-known/acme-challenge/"
 REFUSED_AT = re.compile(r"\[emerg\] (?:\d+#\d+: )?(?P<message>.*?)(?: in (?P<file>/\S+):(?P<line>\d+))?$", re.MULTILINE)
 # What Nginx quotes is a value, and may be secret, unless it is a directive, a location or a path
 QUOTED = re.compile(r'(?P<before>directive |location )?"(?P<value>[^"]*)"(?P<after> directive)?')
+# Lines of the snippet that the server may have already
+DOUBLED = re.compile(r'"(open_file_cache|disable_symlinks)" directive is duplicate')
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,11 @@ class Finding:
 def at(id_: str, severity: str, place: Directive, what: str, why: str, fix: str) -> Finding:
     """Make a finding at a directive."""
     return Finding(id_, severity, place.file, place.line, what, why, fix)
+
+
+def of_the_role(address: str) -> bool:
+    """Tell whether an address, or the name of a location, is one of the role's pages."""
+    return PAGES in address or address.startswith(NAMED)
 
 
 @dataclass(frozen=True)
@@ -143,11 +152,30 @@ class Case:
     def gates(self, block: Directive) -> list[Directive]:
         """List the places at or below a block at which the role's gate starts."""
         mark = f"$intermission_{self.site}_gate"
-        return [one for one in block.within("set") if one.args[0] == mark and one.parent and one.parent.name != "if"]
+        return [one for one in own_flag_tests(block) if any(inner.args[0] == mark for inner in one.own("set"))]
 
     def gate(self, server: Directive) -> Optional[Directive]:
         """Give the start of the gate that covers a whole server."""
         return next((one for one in self.gates(server) if one.parent is server), None)
+
+    def around_the_gate(self, server: Directive) -> tuple[list[Directive], list[Directive]]:
+        """Give what a server of its own has the visitors pass before a location is chosen: above the gate, and below it."""
+        gate = self.gate(server)
+        if gate is None:
+            return [], []
+        where = server.children.index(gate)
+        above, below = (
+            [one for one in part if one.name in DECIDES and not self._of_the_gate(one)]
+            for part in (server.children[:where], server.children[where:])
+        )
+        return above, below
+
+    def _of_the_gate(self, directive: Directive) -> bool:
+        """Tell whether a directive is the gate's, also where somebody has copied the gate instead of including it."""
+        mark = f"$intermission_{self.site}_"
+        return self.installed(directive) or any(
+            mark in word for one in (directive, *directive.children) for word in one.args
+        )
 
     def installed(self, directive: Directive) -> bool:
         """Tell whether a directive stands in a file of the role's."""
@@ -155,16 +183,16 @@ class Case:
 
     def locations(self, server: Directive) -> list[Directive]:
         """List the locations of a server at all depths, without the role's pages."""
-        return [one for one in server.within("location") if PAGES not in one.path]
+        return [one for one in server.within("location") if not of_the_role(one.path)]
 
     def pages(self, server: Directive) -> list[Directive]:
         """List the locations of the role's pages."""
-        return [one for one in server.within("location") if PAGES in one.path]
+        return [one for one in server.within("location") if of_the_role(one.path)]
 
     def error_pages(self, server: Directive) -> list[ErrorPage]:
         """List the user's own error pages that hold somewhere in a server."""
         found = [*([] if server.has("error_page") else server.values("error_page")), *server.within("error_page")]
-        return [ErrorPage(one) for one in found if one.args and PAGES not in one.args[-1]]
+        return [ErrorPage(one) for one in found if one.args and not of_the_role(one.args[-1])]
 
     def error_page(self, place: Directive, code: int) -> Optional[ErrorPage]:
         """Give the error page that holds at a place for a status; of two, Nginx takes the first."""
@@ -184,7 +212,7 @@ class Case:
         for server in self.servers:
             for one in server.within("return"):
                 level = one.above("location", "server")
-                if one.args[0] in ("500", "502", "503", "504") and not (level and PAGES in level.path):
+                if one.args[0] in ("500", "502", "503", "504") and not (level and of_the_role(level.path)):
                     if level and level.kind == "@":
                         continue
                     found.append(Closing(one, server, self.error_page(one, int(one.args[0]))))
@@ -240,10 +268,17 @@ def refusal(said: str, site: str) -> Finding:
         lambda one: one[0] if one["before"] or one["after"] or one["value"][:1] == "/" else '"..."', message
     )
     fix = "Repair the line, and run `nginx -t` until it is content."
-    if f'duplicate location "{PAGES}' in message or (
+    if doubled := DOUBLED.search(message):
+        fix = (
+            f"Include snippets/intermission-{site}.conf once in each server, and write no {doubled[1]} of the server's own beside it, "
+            "but into the locations that need it: the snippet says off, or a flag might not be seen."
+        )
+    elif f'named location "{NAMED[0]}{site}' in message:
+        fix = f"Include snippets/intermission-{site}.conf in the server, once, and not in a location, for it closes the whole server."
+    elif f'duplicate location "{PAGES}' in message or (
         "duplicate" in message and file.endswith(f"intermission-{site}.conf")
     ):
-        fix = f"Include snippets/intermission-{site}.conf once in each server, and no open_file_cache of the server's own beside it."
+        fix = f"Include snippets/intermission-{site}.conf once in each server."
     return Finding(
         "refused",
         ERROR,

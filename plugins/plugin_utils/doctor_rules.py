@@ -23,6 +23,7 @@ from ansible_collections.intermission.django.plugins.plugin_utils.doctor import 
     ErrorPage,
     Finding,
     at,
+    of_the_role,
     refusal,
     rule,
 )
@@ -40,18 +41,23 @@ from ansible_collections.intermission.django.plugins.plugin_utils.nginx_tree imp
     PASSES,
     Directive,
     addresses,
+    answering,
     parse,
-    regex,
     server_names,
 )
 
 TOKEN = f"{CHALLENGE}token"
+A_PAGE = f"{PAGES}page"
 SECURITY_HEADERS = ("strict-transport-security", "content-security-policy", "x-frame-options")
+# The pages say them themselves, each as it has to be for a page
+OF_THE_PAGES = ("content-security-policy", "cache-control")
 SAFE_IN_IF = ("return", "rewrite", "set", "break")
 DEFAULT_PID_FILE = "/run/nginx.pid"
 DEFAULT_CONNECTIONS = 512
 RESTART_SECONDS = 3
 CONNECTIONS_PER_REQUEST = 2
+LOOPBACK = ("127.", "[::1]", "localhost")
+BACKEND = re.compile(r"(?:\w+://)?(unix:[^:]+|[^/]+)")
 CONFLICT = re.compile(r'conflicting server name "([^"]*)" on (\S+), ignored')
 BY_HAND_FOR = timedelta(days=1)
 
@@ -154,20 +160,51 @@ def n6_lost_headers(case: Case) -> Iterator[Finding]:
                     location.own("add_header")[0],
                     f"add_header in location {location.path} takes the server's {listed(lost)} away",
                     "add_header of a location replaces all that a server has.",
-                    f"Say {listed(lost)} again in the location; from Nginx 1.29.3 on, add_header_inherit merge; is enough.",
+                    f"Say {listed(lost)} again in the location; from Nginx 1.29.3 on, "
+                    "add_header_inherit merge; in this location is enough.",
                 )
         pages = [page for page in case.pages(server) if page.has("add_header")]
         for name, header in wanted.items():
-            if any(name not in {one.args[0].lower() for one in page.headers()} for page in pages):
+            if name not in OF_THE_PAGES and any(
+                name not in {one.args[0].lower() for one in page.headers()} for page in pages
+            ):
                 yield at(
                     "N6",
                     WARNING,
                     header,
                     f"{header.args[0]} is not on the pages of maintenance and of accidents",
                     "The pages have headers of their own, which replace those of the server.",
-                    "From Nginx 1.29.3 on, write add_header_inherit merge; beside it. In the role's own server, "
+                    f"Set maintenance_page_headers: {{{header.args[0]}: ...}}, with the same value. In the role's own server, "
                     "Strict-Transport-Security is maintenance_page_tls.hsts.",
                 )
+
+
+@rule
+def n6_merged_headers(case: Case) -> Iterator[Finding]:
+    """Find headers of a server that come to the pages beside those that the pages have themselves."""
+    found: dict[tuple[Directive, str], Directive] = {}
+    for server in case.servers:
+        for page in case.pages(server):
+            own = {one.args[0].lower() for one in page.own("add_header")}
+            for header in page.headers():
+                name = header.args[0].lower()
+                merge = page.value("add_header_inherit")
+                if merge and header.parent is not page and name in own and name in OF_THE_PAGES:
+                    found[merge, name] = header
+    for (merge, name), header in found.items():
+        policy = name == "content-security-policy"
+        yield at(
+            "N6",
+            ERROR if policy else WARNING,
+            merge,
+            f"add_header_inherit merge gives the pages a second {header.args[0]}, from {header.file}:{header.line}",
+            "A browser obeys both policies, and yours does not know the pages' style and script: visitors get a bare page that does "
+            "not bring them back."
+            if policy
+            else "The pages are not to be kept, and say so; the other one may have caches keep them.",
+            "Write add_header_inherit merge; only into the locations that need it; what the pages shall have is "
+            "maintenance_page_headers.",
+        )
 
 
 @rule
@@ -203,7 +240,7 @@ def n9_page_cannot_be_read(case: Case) -> Iterator[Finding]:
     for server in case.servers:
         flags = tested_flags(case, server).values()
         for page in case.error_pages(server):
-            file = case.file_of(server, page.target) if page.accidents else None
+            file = case.file_of(server, page.target) if page.accidents and "$" not in page.target else None
             # A page that is its own flag is there only while the site is closed
             if file and (fault := page_fault(case, file)) and not (file in flags and fault[1] == 404):
                 yield at(
@@ -273,6 +310,27 @@ def n10_flag_cannot_be_seen(case: Case) -> Iterator[Finding]:
             )
 
 
+@rule
+def n10_symlinks_are_not_followed(case: Case) -> Iterator[Finding]:
+    """Find where the gate may not follow the flag, which is a symlink."""
+    for server in case.gated:
+        tests = [test for test in own_flag_tests(server) if any(case.state in word for word in test.args)]
+        barriers = [test.value("disable_symlinks") for test in tests]
+        for barrier in dict.fromkeys(one for one in barriers if one and one.args[0] != "off"):
+            owner = barrier.args[0] == "if_not_owner"
+            yield at(
+                "N10",
+                WARNING if owner else ERROR,
+                barrier,
+                f"disable_symlinks {barrier.args[0]} holds where the gate looks for its flag",
+                "The flag of a window is a symlink. Nginx does not follow it"
+                f"{' where its target belongs to somebody else' if owner else ''}: the flag does not exist for it, and the site "
+                "stays open.",
+                "Write disable_symlinks off; in the server, or take up the snippet that does: ansible-playbook deploy.yml. Yours goes "
+                "into the locations that need it.",
+            )
+
+
 def tested_flags(case: Case, server: Directive) -> dict[Directive, str]:
     """Give the user's own tests of flags, each with the path that it looks at, where the configuration says it."""
     found = {}
@@ -308,7 +366,7 @@ def n11_cache_hides_the_flag(case: Case) -> Iterator[Finding]:
 def n12_fallback_is_cancelled(case: Case) -> Iterator[Finding]:
     """Find error pages that take the place of the role's fallback."""
     for server in case.gated:
-        ours = [ErrorPage(one) for one in server.own("error_page") if PAGES in one.args[-1]]
+        ours = [ErrorPage(one) for one in server.own("error_page") if of_the_role(one.args[-1])]
         codes = [code for page in ours for code in page.codes]
         for location in case.locations(server):
             holding = location.values("error_page")
@@ -324,7 +382,7 @@ def n12_fallback_is_cancelled(case: Case) -> Iterator[Finding]:
                 )
         for code in codes:
             first = case.error_page(server, code)
-            if first and first.directive.parent is server and PAGES not in first.target:
+            if first and first.directive.parent is server and not of_the_role(first.target):
                 yield at(
                     "N12",
                     WARNING,
@@ -436,17 +494,12 @@ def n16_site_without_gate(case: Case) -> Iterator[Finding]:
     for server in case.servers:
         place = (server.own("server_name") or [server])[0]
         if case.gate(server) is None and (serves := content(case, server)):
-            inner = case.gates(server)
-            if inner:
-                place = inner[0].include or inner[0]
             yield at(
                 "N16",
                 ERROR if serves == "app" else WARNING,
                 place,
-                "The snippet is included in a location, not in the server"
-                if inner
-                else f"This server has names of the site, and no gate: {listed(addresses(server))}",
-                f"{'Other locations stay' if inner else 'It stays'} open while the site is closed.",
+                f"This server has names of the site, and no gate: {listed(addresses(server))}",
+                "It stays open while the site is closed.",
                 f"Write {include} into the server.",
             )
         yield from escapes_of_locations(case, server)
@@ -469,11 +522,60 @@ def content(case: Case, server: Directive) -> str:
     if ended is not None and case.closed_by(server, "/") is None and (ended.name == "return" or leads_away(ended)):
         return ""
     root = case.location(server, "/")
-    if root is not None and root.has("return"):
+    if root is not None and (root.has("return") or sends_what_is_missing_elsewhere(case, server, root)):
         return ""
     if any(True for _ in server.within(*PASSES)):
         return "app"
     return "files" if root is not None or server.value("root") else ""
+
+
+def sends_what_is_missing_elsewhere(case: Case, server: Directive, root: Directive) -> bool:
+    """Tell whether a location has files, for instance of an ACME challenge, and a redirect for all else."""
+    files = root.value("try_files")
+    rest = case.location(server, files.args[-1]) if files and files.args[-1].startswith("@") else None
+    return rest is not None and any(one.args[0].startswith(("3", "http", "$scheme")) for one in rest.own("return"))
+
+
+@rule
+def n16_default_server(case: Case) -> Iterator[Finding]:
+    """Find servers without a gate that lead visitors who ask for any other name to the site's app."""
+    every = case.tree.servers()
+    behind = {one for server in case.gated for one in backends(case, server)}
+    ports = {port(address) for server in case.servers for address in addresses(server)}
+    found: dict[Directive, str] = {}
+    for address in dict.fromkeys(address for server in every for address in addresses(server)):
+        server, _ = answering(every, address, "")
+        if server is None or server in case.servers or case.gates(server) or address.startswith(LOOPBACK):
+            continue
+        ended = case.visit(server, "/")
+        sends_away = ended is not None and (ended.name == "return" or leads_away(ended))
+        if port(address) in ports and not sends_away and behind & set(backends(case, server)):
+            found.setdefault(server, address)
+    for server, address in found.items():
+        yield at(
+            "N16",
+            ERROR,
+            next(iter(server.own("listen", "server_name")), server),
+            f"This server answers at {address} for names that no other server has, leads to the site's app, and has no gate",
+            "Who asks for the host's address, or for any other name, reaches the app while the site is closed.",
+            f"Write return 444; or return 404; into it instead, or include snippets/intermission-{case.site}.conf;",
+        )
+
+
+def port(address: str) -> str:
+    """Give the port of an address, on which a site may be reached over IPv4 and IPv6."""
+    return address.partition(" ")[0].rpartition(":")[2]
+
+
+def backends(case: Case, server: Directive) -> Iterator[str]:
+    """List the sockets and addresses that a server hands requests to, where the configuration says them without variables."""
+    http = case.tree.http()
+    groups = {one.args[0]: one for one in http.own("upstream")} if http else {}
+    for handed in server.within(*PASSES):
+        found = BACKEND.match(handed.args[0])
+        if found and "$" not in found[1]:
+            group = groups.get(found[1])
+            yield from (one.args[0] for one in group.own("server")) if group else (found[1],)
 
 
 def escapes_of_locations(case: Case, server: Directive) -> Iterator[Finding]:
@@ -485,7 +587,7 @@ def escapes_of_locations(case: Case, server: Directive) -> Iterator[Finding]:
     targets = [page.target for page in case.error_pages(server)]
     for location in locations:
         exempt = location.kind == "@" or location.has("internal", "return") or "well-known" in location.path
-        if location not in testing and not exempt and location.path not in targets and PAGES not in location.path:
+        if location not in testing and not exempt and location.path not in targets and not of_the_role(location.path):
             yield at(
                 "N16",
                 ERROR,
@@ -504,32 +606,69 @@ def closes_itself(location: Directive) -> Optional[Directive]:
 
 def escapes_before_the_gate(case: Case, server: Directive) -> Iterator[Finding]:
     """Find lines above the gate after which Nginx does not come to it."""
-    gate = case.gate(server)
-    before = server.children[: server.children.index(gate)] if gate else []
+    above, _ = case.around_the_gate(server)
     for directive in [
-        one for top in before for one in (top, *(top.own("rewrite", "break") if top.name == "if" else []))
+        one for top in above for one in (top, *(top.own("rewrite", "break") if top.name == "if" else []))
     ]:
-        pattern = None
+        everything = True
         if directive.name == "rewrite" and directive.args[-1] in ENDS:
-            pattern = regex(directive.args[0])
-            if pattern is None or pattern.search(TOKEN) and not pattern.search("/"):
+            everything = directive.fits(directive.args[0], "/")
+            if directive.fits(directive.args[0], TOKEN) and not everything:
                 continue
         elif directive.name != "break":
             continue
-        whole = directive.parent is server and (pattern is None or pattern.search("/") is not None)
+        whole = directive.parent is server and everything
         yield at(
             "N16",
             ERROR if whole else WARNING,
             directive,
             f"{directive.name} {directive.args[-1] if directive.args else ''}".strip() + " stands above the gate",
             "It ends what the server does before a location is chosen: such requests pass the gate by.",
-            "Put the include above it.",
+            way_out(directive),
         )
+
+
+def takes_the_pages(rewrite: Directive) -> bool:
+    """Tell whether a ``rewrite`` changes the addresses of the role's pages too."""
+    if rewrite.name != "rewrite" or leads_away(rewrite):
+        return False
+    return rewrite.fits(rewrite.args[0], A_PAGE)
+
+
+def way_out(directive: Directive) -> str:
+    """Say where it can stand, so that nobody passes the gate by and the pages keep their addresses."""
+    if takes_the_pages(directive):
+        return (
+            "Write the rewrite into a location, for instance location / { rewrite ^/(.*)$ /shop/$1 break; ... }. In the server it "
+            "would change the addresses of Intermission's pages too, above the include as well as below."
+        )
+    return "Put the include above it."
+
+
+@rule
+def n2_pages_are_rewritten(case: Case) -> Iterator[Finding]:
+    """Find rewrites of a server that lead away from Intermission's pages. N16 has those above the gate that end the way there."""
+    for server in case.gated:
+        above, below = case.around_the_gate(server)
+        for directive in [
+            one for top in (*above, *below) for one in (top, *(top.own("rewrite") if top.name == "if" else []))
+        ]:
+            ends = directive.args[-1] in ENDS and (directive in above or directive.parent in above)
+            if takes_the_pages(directive) and not ends:
+                yield at(
+                    "N2",
+                    ERROR if directive.parent is server else WARNING,
+                    directive,
+                    "rewrite changes the addresses of Intermission's pages too",
+                    "Nginx goes to a page by an internal redirect, which runs through the server's own lines again: visitors get 404, "
+                    "or an answer of the app's, instead of the page.",
+                    way_out(directive),
+                )
 
 
 @rule
 def snippet_in_the_wrong_place(case: Case) -> Iterator[Finding]:
-    """Find gates in servers that are not the site's, and gates that a server has twice."""
+    """Find gates in servers that are not the site's."""
     for server in case.tree.servers():
         gates = case.gates(server)
         if (
@@ -545,16 +684,6 @@ def snippet_in_the_wrong_place(case: Case) -> Iterator[Finding]:
                 f"{listed(server_names(server)) or 'any other'}",
                 "It closes another site, and not this one.",
                 f"Move the include into the server of {case.names[0]}, or set intermission_server_names.",
-            )
-        if case.gate(server) and len(gates) > 1:
-            again = next(one for one in gates if one.parent is not server)
-            yield at(
-                "snippet",
-                WARNING,
-                again.include or again,
-                "The snippet is included twice in one server",
-                "The gate of the server has been passed already; the second one does nothing but cost time.",
-                "Take the second include out.",
             )
 
 
@@ -793,6 +922,23 @@ def pages_are_older(case: Case) -> Iterator[Finding]:
                 "The page is not the one that the inventory would make now",
                 "The name, the colour, the template or the version of Intermission has changed since it was written.",
                 "Apply the role again: ansible-playbook deploy.yml",
+            )
+
+
+@rule
+def undecided(case: Case) -> Iterator[Finding]:
+    """Name the patterns that the rules above have asked about in vain."""
+    for directive in case.tree.all():
+        if directive.undecided:
+            yield at(
+                "undecided",
+                WARNING,
+                directive,
+                f"The doctor has not found out what a pattern of {directive.name} fits",
+                "Python has no such pattern, or is not done with it in time, for instance where a repetition repeats another one. It "
+                "was taken to fit nothing; other findings about this server may be wrong, or missing.",
+                "Write the pattern more simply: Nginx too may answer 500 where such a one takes long. Or look at it yourself with "
+                "docs/traps.md at hand.",
             )
 
 

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import Optional
 
-from ansible_collections.intermission.django.plugins.plugin_utils.nginx_tree import Directive, regex
+from ansible_collections.intermission.django.plugins.plugin_utils.nginx_tree import Directive
 
 FILE_TESTS = ("-f", "-e", "-d", "-x")
 OF_THE_REQUEST = re.compile(r"\$\{?(request_filename|uri|document_uri|request_uri|1|2)\b")
@@ -78,17 +78,19 @@ class Visit:
             elif directive.name in ("return", "break"):
                 return directive
             elif directive.name == "rewrite":
-                pattern = regex(directive.args[0])
-                if (leads_away(directive) or directive.args[-1] in ENDS) and pattern and pattern.search(self.uri):
+                if (leads_away(directive) or directive.args[-1] in ENDS) and directive.fits(
+                    directive.args[0], self.uri
+                ):
                     return directive
-            elif directive.name == "if" and self.holds(directive.args):
+            elif directive.name == "if" and self.holds(directive):
                 ended = self._run(directive)
                 if ended is not None:
                     return ended
         return None
 
-    def holds(self, condition: list[str]) -> bool:
-        """Decide a condition."""
+    def holds(self, test: Directive) -> bool:
+        """Decide the condition of an ``if``."""
+        condition = test.args
         if is_file_test(condition):
             there = is_flag_test(condition) and condition[1] != self.absent
             return there != condition[0].startswith("!")
@@ -96,12 +98,9 @@ class Visit:
         if len(condition) == 1:
             return value not in ("", "0")
         operator, wanted = condition[1], " ".join(condition[2:])
-        if operator.lstrip("!") == "=":
-            equal = value == self.text(wanted)
-        else:
-            pattern = regex(wanted, operator.endswith("*"))
-            equal = bool(pattern and pattern.search(value))
-        return equal != operator.startswith("!")
+        is_equality = operator.lstrip("!") == "="
+        found = value == self.text(wanted) if is_equality else test.fits(wanted, value, operator.endswith("*"))
+        return found != operator.startswith("!")
 
     def text(self, written: str, depth: int = 0) -> str:
         """Put the variables' values into a text; unknown ones are empty."""
@@ -128,8 +127,8 @@ class Visit:
             if entry.name == "default":
                 default = result
             elif entry.name.startswith("~"):
-                pattern = regex(entry.name.lstrip("~*"), entry.name.startswith("~*"))
-                if pattern_fits is None and pattern and pattern.search(value):
+                pattern, ignore_case = entry.name.lstrip("~*"), entry.name.startswith("~*")
+                if pattern_fits is None and entry.fits(pattern, value, ignore_case):
                     pattern_fits = result
             elif entry.name.lstrip("\\").lower() == value.lower():
                 return seen.text(result, depth + 1)

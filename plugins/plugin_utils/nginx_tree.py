@@ -8,6 +8,7 @@ from __future__ import annotations
 import fnmatch
 import posixpath
 import re
+import signal
 import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -20,9 +21,14 @@ except ImportError:
     crossplane = None
 
 FILE_MARK = re.compile(r"^# configuration file (.+):$", re.MULTILINE)
+COMMENT = re.compile(r"(?m)(?:^|(?<=[\s;{}]))#.*$")
+INCLUDE = re.compile(r"""(?:^|[\s;{}])include\s+("[^"]*"|'[^']*'|[^\s;]+)\s*;""")
+POSIX_CLASS = re.compile(r"\[:\^?\w+:\]")  # which Python takes for a list of letters
+UNFINISHED = "unexpected end of file"
 LEVELS = ("http", "server", "location", "if", "limit_except")
 PASSES = ("proxy_pass", "uwsgi_pass", "fastcgi_pass", "scgi_pass", "grpc_pass", "memcached_pass")
 UNKNOWN_DIRECTORY = "."
+PATIENCE = 0.5  # seconds of computing for one pattern and one text
 
 
 class DoctorError(Exception):
@@ -34,6 +40,7 @@ class Directive:
     """One directive where it takes effect: a file that is included twice gives two of each.
 
     ``block`` is None for a directive that ends with a semicolon; ``include`` is the line that took its file in.
+    ``undecided`` are those of its patterns of which it is not known whether they fit a text that was asked about.
     """
 
     name: str
@@ -43,6 +50,14 @@ class Directive:
     parent: Optional[Directive]
     include: Optional[Directive] = None
     block: Optional[list[Directive]] = None
+    undecided: set[str] = field(default_factory=set)
+
+    def fits(self, pattern: str, text: str, ignore_case: bool = False) -> bool:
+        """Tell whether a pattern of this directive's fits a text; False, and a note of it, where that cannot be decided."""
+        found = None if pattern in self.undecided else fits(pattern, text, ignore_case)
+        if found is None:
+            self.undecided.add(pattern)
+        return bool(found)
 
     @property
     def children(self) -> list[Directive]:
@@ -135,12 +150,29 @@ class Tree:
 
 
 def split_dump(text: str) -> dict[str, str]:
-    """Take the files out of what ``nginx -T`` has printed, the main file first."""
+    """Take the files out of what ``nginx -T`` has printed, the main file first.
+
+    A mark of a file that is there already, or that nothing before it includes, is a comment that somebody has pasted.
+    """
     parts = FILE_MARK.split(text)
     files: dict[str, str] = {}
-    for name, content in zip(parts[1::2], parts[2::2]):
-        files[posixpath.normpath(name)] = content.removeprefix("\n")
+    patterns: list[str] = []
+    last = ""
+    for path, content in zip(parts[1::2], parts[2::2]):
+        name = posixpath.normpath(path)
+        if not files or (name not in files and any(_takes_in(pattern, name) for pattern in patterns)):
+            last = name
+            files[name] = content.removeprefix("\n")
+        else:
+            files[last] += f"# configuration file {path}:{content}"
+        folder = posixpath.dirname(next(iter(files)))
+        found = INCLUDE.findall(COMMENT.sub("", content))
+        patterns += [posixpath.normpath(posixpath.join(folder, one.strip("\"'"))) for one in found]
     return files
+
+
+def _takes_in(pattern: str, name: str) -> bool:
+    return pattern == name or _globs(name, pattern)
 
 
 def available() -> bool:
@@ -155,17 +187,34 @@ def parse(text: str) -> Tree:
         raise DoctorError("the command has printed no configuration, which nginx -T does")
     tree = Tree(Directive("main", [], next(iter(files)), 0, None, block=[]))
     statements: dict[str, list[dict[str, Any]]] = {}
-    with tempfile.TemporaryDirectory() as directory:
-        part = Path(directory) / "part.conf"
-        for name, content in files.items():
-            part.write_text(content, encoding="utf-8")
-            parsed = crossplane.parse(str(part), single=True, check_ctx=False, check_args=False)
-            statements[name] = parsed["config"][0]["parsed"]
-            if parsed["errors"]:
-                tree.unread[name] = str(parsed["errors"][0]["error"]).partition(" in ")[0]
+    waiting = list(files)
+    while waiting:
+        name = waiting.pop(0)
+        statements[name], error = _read(files[name])
+        if UNFINISHED in error:
+            # A pasted mark may stand within a block, which then ends in what looks like the next file
+            whole = files[name]
+            for number, other in enumerate(waiting, 1):
+                whole += f"# configuration file {other}:\n{files[other]}"
+                together, still = _read(whole)
+                if not still:
+                    statements[name], error, waiting = together, "", waiting[number:]
+                    break
+        if error:
+            tree.unread[name] = error
     main = tree.root.file
     tree.root.block = _grown(statements, main, statements[main], tree.root, None)
     return tree
+
+
+def _read(text: str) -> tuple[list[dict[str, Any]], str]:
+    """Split a file's text into directives; and say what is not understood, if anything."""
+    with tempfile.TemporaryDirectory() as directory:
+        part = Path(directory) / "part.conf"
+        part.write_text(text, encoding="utf-8")
+        parsed = crossplane.parse(str(part), single=True, check_ctx=False, check_args=False)
+    errors = parsed["errors"]
+    return parsed["config"][0]["parsed"], str(errors[0]["error"]).partition(" in ")[0] if errors else ""
 
 
 def _grown(
@@ -229,18 +278,42 @@ def server_names(server: Directive) -> list[str]:
     ]
 
 
-def regex(pattern: str, ignore_case: bool = False) -> Optional[re.Pattern[str]]:
-    """Translate a pattern of PCRE; None where Python has no such."""
+class _TooLong(Exception):
+    """A match has taken longer than PATIENCE."""
+
+
+def fits(pattern: str, text: str, ignore_case: bool = False) -> Optional[bool]:
+    """Tell whether a pattern of PCRE fits somewhere in a text; None where Python has no such pattern, or takes too long.
+
+    Unlike PCRE, Python has no limit of its own. The time is that of this process, so that a busy machine makes no difference.
+    Has to be called in the main thread, as Ansible calls actions.
+    """
+    if POSIX_CLASS.search(pattern):
+        return None
     try:
-        return re.compile(re.sub(r"\(\?<(?=\w)", "(?P<", pattern), re.IGNORECASE if ignore_case else 0)
+        compiled = re.compile(re.sub(r"\(\?<(?=\w)", "(?P<", pattern), re.IGNORECASE if ignore_case else 0)
     except re.error:
         return None
+    former = signal.signal(signal.SIGVTALRM, _give_up)
+    try:
+        signal.setitimer(signal.ITIMER_VIRTUAL, PATIENCE)
+        return compiled.search(text) is not None
+    except _TooLong:
+        return None
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, former)
 
 
-def _rank(patterns: list[str], name: str) -> int:
+def _give_up(_number: int, _frame: object) -> None:
+    raise _TooLong
+
+
+def _rank(server: Directive, name: str) -> int:
     """Tell how well a server's names fit, as Nginx prefers them: 0 not at all; exactly most."""
     best = 0
-    for pattern in patterns:
+    for directive, written in [(one, word) for one in server.own("server_name") for word in one.args]:
+        pattern = written if written.startswith("~") else written.lower()
         rank = 0
         if pattern == name or (pattern.startswith(".") and pattern[1:] == name):
             rank = 100_000
@@ -248,7 +321,7 @@ def _rank(patterns: list[str], name: str) -> int:
             rank = 50_000 + len(pattern)
         elif pattern.endswith(".*") and name.startswith(pattern[:-1]):
             rank = 20_000 + len(pattern)
-        elif pattern.startswith("~") and (found := regex(pattern[1:], True)) and found.search(name):
+        elif pattern.startswith("~") and directive.fits(pattern[1:], name, True):
             rank = 10_000
         best = max(best, rank)
     return best
@@ -257,7 +330,7 @@ def _rank(patterns: list[str], name: str) -> int:
 def answering(servers: list[Directive], address: str, name: str) -> tuple[Optional[Directive], bool]:
     """Find the server that answers for a name at an address, and tell whether by its name or as the default."""
     there = [server for server in servers if address in addresses(server)]
-    ranked = [(_rank(server_names(server), name.lower()), server) for server in there]
+    ranked = [(_rank(server, name.lower()), server) for server in there]
     best = max((rank for rank, _ in ranked), default=0)
     if best:
         return next(server for rank, server in ranked if rank == best), True
@@ -285,10 +358,8 @@ def location_for(block: Directive, uri: str) -> Optional[Directive]:
         return inner
     if longest is None or longest.kind != "^~":
         for location in locations:
-            if location.kind in ("~", "~*"):
-                pattern = regex(location.path, location.kind == "~*")
-                if pattern and pattern.search(uri):
-                    return location_for(location, uri) or location
+            if location.kind in ("~", "~*") and location.fits(location.path, uri, location.kind == "~*"):
+                return location_for(location, uri) or location
     return inner or longest
 
 

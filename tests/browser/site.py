@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Optional
@@ -34,10 +34,10 @@ class Pages:
     policy: str
 
     def page(self, kind: str, language: str, window: Window = WINDOW) -> str:
-        """Give the page of a ``window``, of a flag set by hand (``503``) or of an accident (``50x``)."""
-        if kind == "window":
+        """Give the page of a ``window``, a ``read-only`` one, of a flag set by hand (``503``) or of an accident (``50x``)."""
+        if kind in ("window", "read-only"):
             name = f"503.{language}.html"
-            return fill_page(self.files[f"{name}.template"], name, window)
+            return fill_page(self.files[f"{name}.template"], name, replace(window, read_only=kind == "read-only"))
         return self.files[f"{kind}.{language}.html"]
 
 
@@ -55,10 +55,14 @@ def default_pages() -> Pages:
 
 @dataclass
 class Site:
-    """A server on this machine; ``closed_with`` is the status and the page that all get, or None while it is open."""
+    """A server on this machine; ``closed_with`` is the status and the page that all get, or None while it is open.
+
+    Where it is ``read_only``, GET and HEAD are answered by the app all the same.
+    """
 
     policy: str = ""
     closed_with: Optional[tuple[int, str]] = None
+    read_only: bool = False
     head_status: Optional[int] = None
     moved_to: Optional[str] = None
     form_to: str = "/orders/new/?tea=green"
@@ -98,7 +102,7 @@ class Site:
         headers = {"Content-Type": "text/html; charset=utf-8", "Cache-Control": "no-store"}
         if method == "HEAD" and self.head_status is not None:
             return self.head_status, headers, ""
-        if self.closed_with is not None:
+        if self.closed_with is not None and not (self.read_only and method in ("GET", "HEAD")):
             status, page = self.closed_with
             return status, {**headers, "Retry-After": "300", "Content-Security-Policy": self.policy}, page
         if self.moved_to is not None and path != self.moved_to:
@@ -109,6 +113,7 @@ class Site:
         """Close the site to visitors."""
         self.policy = pages.policy
         self.closed_with = (status, pages.page(kind, language))
+        self.read_only = kind == "read-only"
 
     def open(self) -> None:
         """Let visitors in again."""

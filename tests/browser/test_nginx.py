@@ -43,3 +43,23 @@ def test_a_visitor_is_kept_out_and_returns(shop: NginxSite, contexts: Contexts, 
         expect(page.locator("body")).to_contain_text("the app's own 200: GET /orders/?page=2")
     finally:
         page.close()
+
+
+def test_in_a_read_only_window_who_has_sent_a_form_is_left_where_they_are(shop: NginxSite, contexts: Contexts) -> None:
+    shop.renew()
+    shop.open_window(in_an_hour(), read_only=True)
+    page = contexts.get().new_page()
+    try:
+        page.clock.install()
+        page.goto(f"http://127.0.0.1:{shop.port}/orders/new/")
+        expect(page.locator("body")).to_contain_text("the app's own 200: GET /orders/new/")
+        page.set_content("<form method=post><button>Order</button></form>")
+        page.get_by_role("button").click()
+        expect(page.locator("h1")).to_have_text("You can read, but not save at present")
+        page.clock.run_for("20:00")
+        expect(page.locator("html[data-intermission=maintenance] h1")).to_have_text(
+            "You can read, but not save at present"
+        )
+        assert [asked for asked in shop.app.requests if "/orders/new/" in asked] == ["GET /orders/new/"]
+    finally:
+        page.close()

@@ -61,6 +61,26 @@ def test_after_a_form_was_sent_the_visitor_returns_and_it_is_not_sent_again(
     assert [method for method, _ in site.requests if method != HEAD] == ["GET", "POST", "GET"]
 
 
+def test_in_a_read_only_window_visitors_keep_what_they_have_written(visit: Visit, site: Site) -> None:
+    visitor = visit()
+    visitor.page.clock.install()
+    visitor.goto("/orders/new/")
+    visitor.page.locator("input").fill("a long letter")
+    site.close(default_pages(), "read-only")
+    visitor.page.get_by_role("button").click()
+    expect(visitor.page.locator("h1")).to_have_text("You can read, but not save at present")
+    visitor.page.clock.run_for("20:00")
+    visitor.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    visitor.page.clock.run_for("20:00")
+    assert "returns to the site" not in visitor.text()
+    assert visitor.page.get_by_role("link").count() == 0
+    assert visitor.own_complaints() == []
+    visitor.page.go_back()
+    expect(visitor.page.locator("h1")).to_have_text("GET /orders/new/")
+    assert visitor.page.locator("input").input_value() == "a long letter"
+    assert [method for method, _ in site.requests] == ["GET", "POST", "GET"]
+
+
 def test_a_redirect_is_followed_by_the_visitor_and_not_by_the_question(visit: Visit, site: Site, eager: Pages) -> None:
     site.close(eager)
     visitor = visit().goto("/orders/")

@@ -100,3 +100,9 @@ def test_a_command_that_cannot_be_made_to_dump_says_what_to_set(doctor: Doctor, 
     said = " ".join(ran.stdout.split())
     assert "maintenance_page_commands.dump is not set" in said
     assert "'service nginx-test', has no word -t" in said
+
+
+def test_a_pattern_that_takes_for_ever_is_told_as_not_decided(doctor: Doctor, make_host: MakeHost) -> None:
+    ran = doctor(make_host("undecided"))
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "WARNING undecided" in ran.stdout

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -121,9 +122,9 @@ def test_what_is_in_a_container_is_not_looked_for_on_the_host(
 
 def test_a_file_that_is_not_understood_is_told(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     text = dump(host.command, 60)
-    odd = {**text, "stdout": f"{text['stdout']}\n# configuration file {host.root}/odd.conf:\nserver {{\n"}
+    odd = {**text, "stdout": f"{text['stdout']}\n# configuration file {host.root}/conf.d/odd.conf:\nserver {{\n"}
     monkeypatch.setattr("doctor.host.dump", lambda *_: odd)
-    assert found(host) == [("unread", "warning", "odd.conf")]
+    assert found(host) == [("unread", "warning", "conf.d/odd.conf")]
 
 
 def test_only_a_cache_that_keeps_errors_hides_a_new_flag(make_host: MakeHost) -> None:
@@ -144,3 +145,37 @@ def test_values_that_nginx_quotes_are_not_told() -> None:
 def test_a_command_that_says_nothing_is_told_too() -> None:
     assert "said nothing" in refusal("", "shop").what
     assert "sh: 1: nginx: not found" in refusal("sh: 1: nginx: not found\n", "shop").what
+
+
+def with_symlinks(host: Host, snippet: str, own: str) -> Host:
+    """Put lines into the snippet, in place of what it has of them, and into the user's server above it."""
+    line = "open_file_cache off;\n"
+    file = host.root / "snippets/intermission-shop.conf"
+    text = re.sub(r"(?m)^disable_symlinks off;\n", "", file.read_text(encoding="utf-8"))
+    file.write_text(text.replace(line, line + snippet), encoding="utf-8")
+    server = host.root / "sites-enabled/shop"
+    server.write_text(server.read_text(encoding="utf-8").replace("root ", f"{own} root ", 1), encoding="utf-8")
+    return host
+
+
+@pytest.mark.parametrize(("word", "severity"), [("on", "error"), ("if_not_owner", "warning")])
+@pytest.mark.parametrize("above", [False, True])
+def test_n10_a_flag_that_is_a_symlink_which_nginx_does_not_follow(
+    host: Host, word: str, severity: str, above: bool
+) -> None:
+    barrier = f"disable_symlinks {word};"
+    (host.root / "conf.d/symlinks.conf").write_text(f"{barrier if above else ''}\n")
+    with_symlinks(host, "", "" if above else barrier)
+    assert found(host) == [("N10", severity, "conf.d/symlinks.conf" if above else "sites-enabled/shop")]
+
+
+def test_n10_a_server_that_follows_symlinks_again(host: Host) -> None:
+    (host.root / "conf.d/symlinks.conf").write_text("disable_symlinks on;\n")
+    assert found(with_symlinks(host, "disable_symlinks off;\n", "")) == []
+
+
+@pytest.mark.parametrize("name", ["open_file_cache", "disable_symlinks"])
+def test_a_line_of_the_snippets_that_the_server_has_already(host: Host, name: str) -> None:
+    with_symlinks(host, "disable_symlinks off;\n", f"{name} off;")
+    (finding,) = host.examine()
+    assert (finding.id, f"write no {name} of the server's own" in finding.fix) == ("refused", True)

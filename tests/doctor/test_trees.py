@@ -58,6 +58,51 @@ def test_nothing_is_found_while_a_window_is_open(make_host: MakeHost, form: str)
     assert host.examine() == []
 
 
+def test_a_gate_with_other_locations_names_and_codes_is_still_the_roles(make_host: MakeHost) -> None:
+    host = make_host("n6-lost-headers")
+    snippet = host.root / "snippets/intermission-shop.conf"
+    gate = "if ($intermission_shop_gate) {"
+    text = snippet.read_text(encoding="utf-8").replace(gate, f"set $intermission_shop_another 1;\n{gate}")
+    text += """
+location = /_intermission/another {
+    internal;
+    error_page 534 @intermission_shop_another;
+    return 534;
+}
+location @intermission_shop_another {
+    add_header Strict-Transport-Security "max-age=1" always;
+    add_header X-Frame-Options DENY always;
+    root /nowhere;
+    try_files /page.html =503;
+}
+"""
+    snippet.write_text(text, encoding="utf-8")
+    assert host.found() == host.marked()
+
+
+def test_a_gate_that_was_pasted_is_still_the_roles(make_host: MakeHost) -> None:
+    host = make_host("healthy-order")
+    server, snippet = host.root / "sites-enabled/shop", host.root / "snippets/intermission-shop.conf"
+    text = server.read_text(encoding="utf-8")
+    server.write_text(text.replace("include snippets/intermission-shop.conf;", snippet.read_text(encoding="utf-8")))
+    assert host.examine() == []
+
+
+@pytest.mark.parametrize(
+    ("tree", "line", "fix"),
+    [
+        ("n6-lost-headers", 6, "Set maintenance_page_headers: {Strict-Transport-Security: ...}"),
+        ("n16-above-the-gate", 5, "Put the include above it."),
+        ("n16-above-the-gate", 8, "Put the include above it."),
+        ("n16-above-the-gate", 9, "Write the rewrite into a location"),
+        ("n2-rewritten-pages", 7, "Write the rewrite into a location"),
+    ],
+)
+def test_the_way_out_is_one_that_leads_out(make_host: MakeHost, tree: str, line: int, fix: str) -> None:
+    (finding,) = [one for one in make_host(tree).examine() if one.line == line]
+    assert finding.fix.startswith(fix)
+
+
 def test_a_snippet_that_a_server_has_twice_is_told_from_what_nginx_says(make_host: MakeHost) -> None:
     host = make_host("refused-snippet-twice")
     (finding,) = host.examine()
@@ -67,6 +112,12 @@ def test_a_snippet_that_a_server_has_twice_is_told_from_what_nginx_says(make_hos
         f"{host.root}/snippets/intermission-shop.conf",
     )
     assert "Include snippets/intermission-shop.conf once" in finding.fix
+
+
+def test_a_snippet_in_a_location_is_told_from_what_nginx_says(make_host: MakeHost) -> None:
+    (finding,) = make_host("refused-snippet-in-a-location").examine()
+    assert (finding.id, finding.severity) == ("refused", "error")
+    assert "Include snippets/intermission-shop.conf in the server, once, and not in a location" in finding.fix
 
 
 def test_a_typing_error_is_told_from_what_nginx_says(make_host: MakeHost) -> None:

@@ -172,6 +172,13 @@ def test_codes_that_are_no_fallback(shop: Shop) -> None:
     )
 
 
+def test_origins_that_no_browser_sends(shop: Shop) -> None:
+    origins = ["https://app.example", "*", "https://app.example/"]
+    refused(
+        shop, "deploy.yml", {"maintenance_page_cors_origins": origins}, "has *, https://app.example/.", "without a path"
+    )
+
+
 def test_line_that_nginx_refuses_puts_the_former_files_back(shop: Shop) -> None:
     file = shop.root / "web1/nginx/conf.d/intermission-shop.server.conf"
     before = file.read_text()

@@ -9,7 +9,7 @@ PATIENCE = 10.0
 
 
 class App(ThreadingUnixStreamServer):
-    """Answers by path: ``/status/<code>`` with that code, ``/crash`` not at all, ``/slow`` when ``go_on`` is set."""
+    """Answers by path: ``/status/<code>`` with that code, ``/crash`` not at all, ``/slow`` with ``slow_status`` after ``go_on``."""
 
     daemon_threads = True
 
@@ -20,6 +20,7 @@ class App(ThreadingUnixStreamServer):
         self.headers: list[http.client.HTTPMessage] = []
         self.entered = threading.Event()
         self.go_on = threading.Event()
+        self.slow_status = 200
         super().__init__(str(path), _Handler)
         path.chmod(0o666)
         threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
@@ -47,7 +48,8 @@ class _Handler(StreamRequestHandler):
         if path == "/slow":
             self.server.entered.set()
             self.server.go_on.wait(PATIENCE)
-        status = int(path.removeprefix("/status/")) if path.startswith("/status/") else 200
+        slow = self.server.slow_status if path == "/slow" else 200
+        status = int(path.removeprefix("/status/")) if path.startswith("/status/") else slow
         self.answer(method, status, f"the app's own {status}: {method} {path}".encode())
 
     def answer(self, method: str, status: int, body: bytes) -> None:

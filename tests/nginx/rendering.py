@@ -15,6 +15,7 @@ from ansible.template import Templar
 
 ROLES = Path(__file__).parents[2] / "roles"
 MODULE = "intermission.django.nginx_files"
+PAGES = "__maintenance_page_rendered"
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,10 @@ def _other_process() -> ProcessPoolExecutor:
 
 def _render(inventory: dict[str, Any]) -> str:
     (arguments,) = [task[MODULE] for task in _load("maintenance_page/tasks/main.yml") if MODULE in task]
-    templar = Templar(loader=DataLoader(), variables=_variables(inventory))
+    variables = _variables(inventory)
+    templar = Templar(loader=DataLoader(), variables=variables)
+    # Rendered once: what the pages are made from stands in the files too, and takes longest
+    variables[PAGES] = templar.template(variables[PAGES])
     return json.dumps({name: templar.template(arguments[name]) for name in ("files", "pages")})
 
 

@@ -35,7 +35,7 @@ events {{
     worker_connections 256;
 }}
 http {{
-    access_log off;
+    access_log {access_log};
     types {{
         text/html html;
         text/css css;
@@ -76,11 +76,13 @@ class Site:
         server_lines: str = "",
         http_lines: str = "",
         tls: Optional[Mapping[str, Any]] = None,
+        access_log: str = "off",
         **inventory: Any,
     ) -> None:
         """Install the role's files in the form ``vhost`` or ``snippet``, with lines of the user's own, and start.
 
-        With ``tls``, options of maintenance_page_tls, the site has a certificate and a port for TLS.
+        With ``tls``, options of maintenance_page_tls, the site has a certificate and a port for TLS. ``access_log`` is for all
+        servers.
         """
         self.root = root
         self.state_root = root / "state"
@@ -93,7 +95,7 @@ class Site:
         self.authority = Authority(root)
         self.role = render(self.variables(server_lines) | self.tls_variables(tls) | inventory)
         self.state = StateDirectory(str(self.state_root), "shop")
-        self.install(server_lines, http_lines)
+        self.install(server_lines, http_lines, access_log)
         self.write_state()
         self.app = App(self.socket)
         self.process = self.start(listening)
@@ -126,7 +128,7 @@ class Site:
         files = {"certificate": str(certificate), "key": str(key)}
         return {"maintenance_page_tls": {"listen": [f"127.0.0.1:{self.tls_port}"], **files, **options}}
 
-    def install(self, server_lines: str, http_lines: str) -> None:
+    def install(self, server_lines: str, http_lines: str, access_log: str) -> None:
         """Write what a host has before the role, and what the role writes."""
         for name in ("conf.d", "snippets", "www/static", "www/.well-known/acme-challenge"):
             (self.root / name).mkdir(parents=True)
@@ -137,7 +139,7 @@ class Site:
             if content:
                 Path(path).write_text(content)
         user = f"user {WORKER} {_group_of(WORKER)};" if os.geteuid() == 0 else ""
-        main = MAIN_CONFIGURATION.format(user=user, socket=self.socket, http_lines=http_lines)
+        main = MAIN_CONFIGURATION.format(user=user, socket=self.socket, http_lines=http_lines, access_log=access_log)
         (self.root / "nginx.conf").write_text(main)
         if self.form == "snippet":
             snippet = self.root / "snippets/intermission-shop.conf"

@@ -10,6 +10,7 @@ import pytest
 from ansible_collections.intermission.django.plugins.module_utils.proof import Answer
 
 from answers_table import ACCEPT, METHODS, STATES, Cell, cells, faults, write_table
+from nginx.answers import assert_app, assert_maintenance
 from nginx.app import PATIENCE
 from nginx.conftest import running_site
 from nginx.site import Site, in_an_hour
@@ -222,7 +223,8 @@ def test_n6_the_sites_own_headers_stay_on_the_page(make_site: Callable[..., Site
 
 
 def test_n22_pages_of_the_named_origins_read_the_answer(make_site: Callable[..., Site], form: str) -> None:
-    site = make_site(form, maintenance_page_cors_origins=["https://app.example"])
+    long = "https://shop-frontend-preview.staging.eu-central-1.example.com:8443"
+    site = make_site(form, maintenance_page_cors_origins=["https://app.example", long])
     site.open_window()
     for method in ("GET", "POST"):
         answer = site.ask(method, headers={"Origin": "https://app.example", "Accept": "application/json"})
@@ -236,7 +238,8 @@ def test_n22_pages_of_the_named_origins_read_the_answer(make_site: Callable[...,
     assert (answer.status, answer.body) == (204, b"")
     assert answer.headers["access-control-allow-methods"] == "PUT"
     assert answer.headers["access-control-allow-headers"] == "content-type,x-csrftoken"
-    for origin in ("https://app.example.evil.example", "http://app.example", "null"):
+    assert site.ask(headers={"Origin": long}).headers["access-control-allow-origin"] == long
+    for origin in ("https://app.example.evil.example", "https://appxexample", "http://app.example", "null"):
         answer = site.ask(headers={"Origin": origin})
         assert not [
             name
@@ -253,6 +256,27 @@ def test_n25_robots_txt_is_answered_as_ever(make_site: Callable[..., Site], form
     answer = site.ask(path="/robots.txt", headers={"Accept": "*/*"})
     assert (answer.status, answer.body.decode(), answer.headers["content-type"]) == (200, text, "text/plain")
     assert site.ask(path="/robots.txt/x").status == 503
+    for method in ("POST", "PUT", "DELETE", "OPTIONS"):
+        assert_maintenance(site.ask(method, "/robots.txt"))
+
+
+@pytest.mark.parametrize("path", ["/robots.txt", "/healthz", f"/_intermission/pass/{'s' * 43}"])
+def test_n21_expires_of_the_server_does_not_reach_the_roles_own_answers(
+    make_site: Callable[..., Site], form: str, path: str
+) -> None:
+    health = {"maintenance_page_health_path": "/healthz", "maintenance_page_health_during": "ok"}
+    site = make_site(form, http_lines="expires 30d;", **health)
+    site.open_window(secret="s" * 43)
+    answer = site.ask(path=path)
+    assert answer.status in (200, 303)
+    assert (answer.headers["cache-control"], "expires" in answer.headers) == ("no-store", False)
+
+
+def test_paths_of_an_api_may_have_a_query(make_site: Callable[..., Site], form: str) -> None:
+    site = make_site(form, maintenance_page_json_paths=["= /graphql"])
+    site.open_window()
+    for path, kind in (("/graphql", "problem+json"), ("/graphql?query=x", "problem+json"), ("/graphqlx", "plain")):
+        assert site.ask(path=path, headers={"Accept": "*/*"}).headers["content-type"].partition(";")[0].endswith(kind)
 
 
 @pytest.mark.parametrize(
@@ -289,6 +313,14 @@ def test_a_read_only_window(site: Site) -> None:
         assert site.ask(method, "/orders/").status in (503, 400), method
     site.app.die()
     assert (site.ask().status, site.ask("POST").status) == (502, 503)
+
+
+@pytest.mark.parametrize("wanted", ["websocket", "WebSocket", "h2c, websocket"])
+def test_websockets_do_not_pass_a_read_only_window(site: Site, wanted: str) -> None:
+    """They begin with GET, and then write."""
+    site.open_window(read_only=True)
+    assert_maintenance(site.ask(headers={"Connection": "Upgrade", "Upgrade": wanted}))
+    assert_app(site.ask(headers={"Connection": "Upgrade", "Upgrade": "h2c"}))
 
 
 def test_websockets_reach_the_app_of_an_open_site(make_site: Callable[..., Site]) -> None:

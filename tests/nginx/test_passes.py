@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from ansible_collections.intermission.django.plugins.module_utils.state import new_secret
 
 from driving import wait_until
 from nginx.answers import assert_app, assert_maintenance
+from nginx.app import PATIENCE
 from nginx.site import Site
 
 LINK = "/_intermission/pass/"
@@ -56,7 +58,7 @@ def nearly(secret: str) -> list[str]:
 
 def test_the_link_sets_a_cookie_that_passes(passed_site: Site, secret: str) -> None:
     answer = passed_site.ask(path=LINK + secret)
-    assert (answer.status, answer.headers["location"]) == (303, f"http://shop.example:{passed_site.port}/")
+    assert (answer.status, answer.headers["location"]) == (303, "/")
     assert answer.headers["set-cookie"] == f"{COOKIE}={secret}; Path=/; HttpOnly; SameSite=Lax"
     assert (answer.headers["cache-control"], answer.headers["referrer-policy"]) == ("no-store", "no-referrer")
     for method in ("GET", "POST", "DELETE"):
@@ -142,6 +144,20 @@ def test_the_secret_is_in_no_log(make_site: MakeSite, form: str, secret: str) ->
     for shown in (secret, earlier, wrong):
         assert shown not in access
         assert shown not in site.error_log.read_text()
+
+
+def test_the_secret_is_in_no_log_where_plain_http_is_sent_on(make_site: MakeSite, secret: str) -> None:
+    site = make_site("vhost", tls={}, access_log="logs combined")
+    site.open_window(secret=secret)
+    for path in (LINK + secret, f"/{LINK}{secret}", f"{LINK}{secret}?a=b", f"/x/..{LINK}{secret}"):
+        answer = site.ask(path=path)
+        sent_to = f"https://shop.example:{site.tls_port}{path}"
+        assert (answer.status, answer.headers["location"]) == (301, sent_to)
+    site.ask(path="/seen")
+    logs = site.root / "logs"
+    wait_until(lambda: "GET /seen" in logs.read_text(), "Nginx logs the last request, which it does after its answer")
+    assert secret not in logs.read_text()
+    assert secret not in site.error_log.read_text()
 
 
 @pytest.mark.parametrize(
@@ -257,6 +273,93 @@ def path_site(request: pytest.FixtureRequest, form: str, path_sites: dict[str, S
         request.session.addfinalizer(lambda: site.__exit__(None, None, None))
         path_sites[form].open_window()
     return path_sites[form]
+
+
+@pytest.mark.parametrize(
+    "path", ["/_intermission/WINDOW", "/_Intermission/page", "/_intermission/502", "/_INTERMISSION/504?a=b"]
+)
+def test_the_roles_own_paths_are_closed_however_they_are_written(site: Site, path: str) -> None:
+    """Nginx compares the strings of a map without regard to case, and paths with it."""
+    site.open_window()
+    for method in ("GET", "POST", "DELETE"):
+        answer = site.ask(method, path)
+        assert (answer.status, site.app.requests) == (503, []), method
+
+
+def test_exact_paths_are_compared_with_their_case(make_site: MakeSite, form: str) -> None:
+    long = "/" + "webhooks/" * 20
+    health = {"maintenance_page_health_path": "/hz", "maintenance_page_health_during": "ok"}
+    site = make_site(form, maintenance_page_bypass_paths=["= /exact", f"= {long}"], **health)
+    site.open_window()
+    for path in ("/exact", long, "/hz", "/robots.txt"):
+        assert site.ask(path=path).status == 200, path
+    for path in ("/EXACT", long.upper(), "/HZ", "/ROBOTS.TXT", "/exact/", "/exact%0A"):
+        assert_maintenance(site.ask(path=path))
+
+
+OWN_RULES = """
+if ($http_x_evil) { return 403; }
+set $forward app;
+rewrite ^/old/(.*)$ /new/$1;
+location /new/ { proxy_pass http://$forward; }
+"""
+
+
+@pytest.mark.parametrize("way", ["path", "secret", "read only"])
+def test_who_passes_obeys_the_servers_own_rules(make_site: MakeSite, form: str, secret: str, way: str) -> None:
+    """They may stand below the include, and are for a visitor who passes what they are for all."""
+    paths = {"maintenance_page_bypass_paths": ["/old/", "/new/"]} if way == "path" else {}
+    site = make_site(form, server_lines=OWN_RULES, **paths)
+    site.open_window(secret=secret, read_only=way == "read only")
+    shown = cookie(secret) if way == "secret" else {}
+    for method in ("GET", "HEAD") if way == "read only" else ("GET", "POST", "DELETE"):
+        assert site.ask(method, "/old/tea?a=b%20c", shown).status == 200
+        assert site.app.requests[-1] == f"{method} /new/tea?a=b%20c"
+        assert site.ask(method, "/old/tea", {**shown, "X-Evil": "1"}).status == 403
+
+
+def test_a_question_mark_in_a_path_stays_in_it(passed_site: Site, secret: str) -> None:
+    """The path ends where the visitor ended it, or else it does not pass."""
+    for method in ("GET", "POST"):
+        assert_app(passed_site.ask(method, "/a%3Fb/?c=d", cookie(secret)), asked=f"{method} /a%3Fb/?c=d")
+    assert_maintenance(passed_site.ask("DELETE", "/a%3Fb/?c=d", cookie(secret)))
+
+
+OWN_404 = "error_page 404 /own.html; location = /own.html { } location /files/ { } location /front/ { try_files $uri /index.php; }"
+
+
+def test_an_internal_redirect_of_who_passed_passes(make_site: MakeSite, form: str) -> None:
+    site = make_site(form, server_lines=OWN_404, maintenance_page_bypass_paths=["/files/", "/front/"])
+    (site.www / "own.html").write_text("own 404")
+    site.open_window()
+    for path in ("/files/none", "/.well-known/acme-challenge/none"):
+        answer = site.ask(path=path)
+        assert (answer.status, answer.body) == (404, b"own 404"), path
+    assert_app(site.ask(path="/front/page"), asked="GET /index.php")
+    assert_maintenance(site.ask(path="/index.php"))
+
+
+def test_an_internal_redirect_of_who_came_before_the_window_passes(make_site: MakeSite, form: str) -> None:
+    own = "location = /own.html { } location /slow { proxy_pass http://app; proxy_intercept_errors on; error_page 404 /own.html; }"
+    site = make_site(form, server_lines=own)
+    (site.www / "own.html").write_text("own 404")
+    site.app.slow_status = 404
+    with ThreadPoolExecutor(1) as pool:
+        early = pool.submit(site.ask, path="/slow")
+        assert site.app.entered.wait(PATIENCE)
+        site.open_window()
+        assert_maintenance(site.ask())
+        site.app.go_on.set()
+        assert (early.result().status, early.result().body) == (404, b"own 404")
+
+
+def test_load_balancers_in_a_network_that_passes_get_the_health_paths_answer(make_site: MakeSite, form: str) -> None:
+    health = {"maintenance_page_health_path": "/health", "maintenance_page_health_during": "ok"}
+    site = make_site(form, maintenance_page_bypass_networks=["127.0.0.0/8"], **health)
+    site.open_window()
+    assert_app(site.ask())
+    site.app.die()
+    assert (site.ask(path="/health").status, site.ask(path="/health").body) == (200, b"ok\n")
 
 
 def test_no_slash_is_merged_where_the_server_does_not(make_site: MakeSite, form: str) -> None:

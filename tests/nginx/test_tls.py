@@ -3,7 +3,7 @@
 import re
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
@@ -12,6 +12,7 @@ from ansible_collections.intermission.django.plugins.module_utils.proof import A
 
 from nginx.answers import assert_app, assert_fallback, assert_maintenance
 from nginx.app import PATIENCE
+from nginx.conftest import running_site
 from nginx.site import Site, in_an_hour
 
 MakeSite = Callable[..., Site]
@@ -31,16 +32,24 @@ def said(text: str) -> dict[str, Any]:
     return {"__maintenance_page_nginx_said": {"stdout": "", "stderr": text}}
 
 
-@pytest.fixture(params=["HTTP/1.1", "HTTP/2, http2 on", "HTTP/2, listen"])
+@pytest.fixture(scope="module", params=["HTTP/1.1", "HTTP/2, http2 on", "HTTP/2, listen"])
 def version(request: pytest.FixtureRequest) -> str:
     """Name each version of HTTP, and for HTTP/2 each way to switch it on."""
     return str(request.param)
 
 
+@pytest.fixture(scope="module")
+def tls_nginx(version: str) -> Iterator[Site]:
+    """Run one Nginx for all sites with TLS that differ in nothing."""
+    with running_site("vhost", tls={"hsts": 300}, **said(OLD if version == "HTTP/2, listen" else NEW)) as site:
+        yield site
+
+
 @pytest.fixture
-def tls_site(make_site: MakeSite, version: str) -> Site:
-    """Give a site with TLS."""
-    return make_site("vhost", tls={"hsts": 300}, **said(OLD if version == "HTTP/2, listen" else NEW))
+def tls_site(tls_nginx: Site) -> Site:
+    """Give a site with TLS that is as new."""
+    tls_nginx.renew()
+    return tls_nginx
 
 
 @pytest.fixture

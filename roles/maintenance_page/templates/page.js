@@ -63,11 +63,14 @@
     if (!document.hidden) askWithin(bound());
   };
 
-  document.addEventListener('visibilitychange', () => {
-    clearTimeout(timer);
-    if (!document.hidden) askWithin(first);
-  });
-  if (!document.hidden) askWithin(bound());
+  // In a read-only window the app answers HEAD all the time, and to go would take from visitors the form that they have written.
+  if (!document.querySelector('[data-read-only]')) {
+    document.addEventListener('visibilitychange', () => {
+      clearTimeout(timer);
+      if (!document.hidden) askWithin(first);
+    });
+    if (!document.hidden) askWithin(bound());
+  }
 
   const language = page.lang;
   const locale = navigator.languages.find(name => name.split('-')[0] === language.split('-')[0]) || language;
@@ -88,7 +91,7 @@
   const tell = () => {
     const seconds = end && left ? (Date.parse(end.dateTime) - Date.now()) / 1000 : Infinity;
     const overdue = seconds <= 0;
-    say(overdue ? watch.dataset.overdue : watch.dataset.waiting);
+    if (watch) say(overdue ? watch.dataset.overdue : watch.dataset.waiting);
     if (seconds === Infinity) return;
     const [unit, length] = units.find(([, length]) => seconds >= 2 * length) || ['minute', 60];
     const text = overdue ? '' : `(${distance.format(Math.ceil(seconds / length), unit)})`;

@@ -239,6 +239,23 @@ def test_what_programs_get() -> None:
     )
 
 
+def test_a_read_only_window_does_not_say_that_the_site_comes_back() -> None:
+    made = pages(maintenance_page_languages=["en"], maintenance_page_name="Tea")
+    window = {"start": "2026-12-01T01:00:00Z", "reason": "Disks", "read_only": True}
+    html, told, text = (
+        FILL_PAGE(made[f"503.{kind}.template"], f"503.{kind}", window) for kind in ("en.html", "json", "txt")
+    )
+    heading = "You can read, but not save at present"
+    assert f"<title>{heading} – Tea</title>" in html
+    assert (html.count("<title>"), html.count("<main"), html.count("<h1>")) == (1, 1, 1)
+    assert "<main data-read-only>" in html
+    assert "right back" not in html and 'class="watch"' not in html and 'class="again"' not in html
+    assert TEMPLATE_FAULTS({"503.en.html": html}) == ""
+    assert json.loads(told)["detail"] == heading
+    assert text == f"Tea: {heading}\n\nDisks\nStart: 2026-12-01 01:00 UTC\n"
+    assert (made["503.en.html"].count("<main>"), made["50x.en.html"].count("<main>")) == (1, 1)
+
+
 def test_a_brand_is_escaped() -> None:
     made = pages(
         maintenance_page_name='<b>"Tea"</b>',

@@ -1,4 +1,4 @@
-"""The role maintenance_page in a real run of Ansible: when it does not let itself be removed."""
+"""The role maintenance_page in a real run of Ansible: what it refuses, to be removed and to be installed."""
 
 from __future__ import annotations
 
@@ -30,6 +30,28 @@ REMOVE = """
         tasks_from: remove
 """
 
+PREFLIGHT = REMOVE.replace("tasks_from: remove", "tasks_from: preflight")
+STATIC = {
+    "/static/": "/srv/shop/static",
+    "/a-b/c.d_~/": "/srv/shop/static/",
+    "/static": "/srv/shop/static",
+    "static/": "/srv/shop/static",
+    "/": "/srv/shop/static",
+    "/a/../": "/srv/shop/static",
+    "/a b/": "/srv/shop/static",
+    "/a/;": "/srv/shop/static",
+    "/a/\n": "/srv/shop/static",
+    "= /a/": "/srv/shop/static",
+    "~ ^/a/": "/srv/shop/static",
+    "/b/": "static",
+    "/c/": "/srv/shop; autoindex on",
+    "/d/": "/srv/$host",
+    "/e/": "/srv/shop/..",
+    "/f/": "/srv/'x",
+    "/g/": '/srv/"x',
+    "/h/": "/srv/\\x",
+}
+
 
 def test_a_removal_waits_for_the_deploy(
     ansible_playbook: Callable[..., subprocess.CompletedProcess[str]], site: StateDirectory
@@ -42,3 +64,21 @@ def test_a_removal_waits_for_the_deploy(
     assert "A deploy of shop on localhost is under way or has died" in said
     assert "Take the gate" not in said
     assert DeployRecord(site).held(holder)
+
+
+def test_only_whole_prefixes_and_directories_are_served(
+    ansible_playbook: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
+    commands = dict.fromkeys(("test", "start", "stop", "reload", "status"), "true")
+    variables = {"maintenance_page_static": STATIC, "maintenance_page_commands": commands}
+    ran = ansible_playbook(PREFLIGHT, "-e", json.dumps(variables))
+    said = " ".join((ran.stdout + ran.stderr).split())
+    assert ran.returncode == 2, said
+    prefixes = ["/static", "static/", "/", "/a/../", "/a b/", "/a/;", "/a/ ", "= /a/", "~ ^/a/"]
+    directories = ["static", "/srv/shop; autoindex on", "/srv/$host", "/srv/shop/..", "/srv/'x", '/srv/"x', "/srv/\\x"]
+    faults = [f"'{prefix}'" for prefix in prefixes]
+    faults += [
+        f"the directory '{directory}' for '/{at}/'" for at, directory in zip("bcdefgh", directories, strict=True)
+    ]
+    shown = said.replace("\\\\", "\\").replace('\\"', '"')
+    assert f"maintenance_page_static has {' and '.join(faults)}. Write each prefix with a slash at both ends" in shown

@@ -96,8 +96,34 @@ def test_a_secret_is_shown_once(command: Command, site: StateDirectory) -> None:
     assert (site.flag / "pass" / shown.group(1)).exists()
     command("status", "shop", "--json")
     assert shown.group(1) not in command.out
+    assert json.loads(command.out)["sites"][0]["has_pass"] is True
     assert command("on", "shop") == 0
     assert (site.flag / "pass" / shown.group(1)).exists()
+
+
+def test_a_later_end_keeps_the_link_and_says_so(command: Command, site: StateDirectory) -> None:
+    command("on", "shop", "--pass")
+    (secret,) = (path.name for path in (site.flag / "pass").iterdir())
+    for again in (("on", "shop", "--for", "2h"), ("status", "shop")):
+        assert command(*again) == 0
+        assert "  pass    a secret link lets its bearer pass until the site is opened\n" in command.out
+        assert secret not in command.out
+    assert (site.flag / "pass" / secret).exists()
+    command("off", "shop")
+    assert "  pass  " not in command.out
+
+
+def test_a_link_that_cannot_be_kept_is_not_lost_in_silence(
+    command: Command, site: StateDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command("on", "shop", "--pass")
+    monkeypatch.setattr(StateDirectory, "_secret_of", lambda directory, window: None)
+    assert command("on", "shop", "--for", "2h") == 0
+    assert command.out.startswith("The secret link has ended: only who made it, and root, can keep it. Make another")
+    assert "  pass  " not in command.out
+    assert site.status()["until"]
+    command("on", "shop", "--for", "3h")
+    assert "has ended" not in command.out
 
 
 def test_a_read_only_window(command: Command, site: StateDirectory) -> None:

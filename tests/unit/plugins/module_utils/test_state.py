@@ -70,6 +70,7 @@ def test_a_site_without_a_flag_is_open(site: StateDirectory) -> None:
         "since": None,
         "until": None,
         "overdue": False,
+        "has_pass": False,
         "problem": None,
     }
 
@@ -171,6 +172,45 @@ def test_a_secret_is_the_name_of_a_file_that_nobody_lists(site: StateDirectory) 
     assert names_below(site.flag / "pass") == {another}
 
 
+def test_a_later_end_keeps_the_secret(site: StateDirectory) -> None:
+    secret = new_secret()
+    site.open(ONE, "ada", "here", secret)
+    assert site.status()["has_pass"] is True
+    later = replace(ONE, end="2999-12-01T03:00:00Z")
+    assert site.open(later, "ada", "here")
+    assert str(site.flag.readlink()) == "windows/one.2"
+    assert names_below(site.flag / "pass") == {secret}
+    assert (site.flag / "pass").stat().st_mode & 0o7777 == 0o711
+    status = site.status()
+    assert (status["has_pass"], status["until"]) == (True, later.end)
+    assert status["window"]["bypass_digest"] == hashlib.sha256(secret.encode()).hexdigest()
+    assert not site.open(later, "ada", "here")
+    site.close("ada", "here")
+    assert site.status()["has_pass"] is False
+    site.open(ONE, "ada", "here")
+    assert not (site.flag / "pass").exists()
+
+
+def test_only_the_windows_own_secret_is_kept(site: StateDirectory) -> None:
+    site.open(ONE, "ada", "here", new_secret())
+    (kept,) = (site.flag / "pass").iterdir()
+    kept.rename(kept.with_name(new_secret()))
+    (site.flag / "pass" / "note").touch()
+    assert site.open(replace(ONE, end="2999-12-01T03:00:00Z"), "ada", "here")
+    assert not (site.flag / "pass").exists()
+    assert site.status()["has_pass"] is False
+
+
+def test_a_deploy_keeps_no_secret_but_a_deploys(site: StateDirectory) -> None:
+    secret = new_secret()
+    site.open(ONE, "ada", "here", secret)
+    site.open(replace(ONE, id="deploy-r1"), "ada", "here")
+    assert site.status()["has_pass"] is False
+    site.open(replace(ONE, id="deploy-r2"), "ada", "here", secret)
+    site.open(replace(ONE, id="deploy-r3", reason="r3"), "ada", "here")
+    assert names_below(site.flag / "pass") == {secret}
+
+
 @pytest.mark.parametrize("umask", [0o077, 0o002])
 def test_nginx_finds_the_secret_and_the_methods_whatever_the_umask(site: StateDirectory, umask: int) -> None:
     former = os.umask(umask)
@@ -180,6 +220,25 @@ def test_nginx_finds_the_secret_and_the_methods_whatever_the_umask(site: StateDi
         os.umask(former)
     for name, mode in (("pass", 0o711), ("methods", 0o2775)):
         assert (site.flag / name).stat().st_mode & 0o7777 == mode
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022])
+def test_nobody_lists_the_secret_while_it_is_put_in(
+    site: StateDirectory, monkeypatch: pytest.MonkeyPatch, umask: int
+) -> None:
+    modes, touch = [], Path.touch
+
+    def told(path: Path) -> None:
+        touch(path)
+        modes.append(path.parent.stat().st_mode & 0o077)
+
+    monkeypatch.setattr(Path, "touch", told)
+    former = os.umask(umask)
+    try:
+        site.open(Window(id="one", site="shop", start=START), "ada", "here", new_secret())
+    finally:
+        os.umask(former)
+    assert modes == [0]
 
 
 def test_a_deploys_window_is_not_replaced_by_one_that_anybody_may_close(site: StateDirectory) -> None:
@@ -320,6 +379,15 @@ def test_a_line_whose_mark_has_no_value_is_left_out() -> None:
     window = Window(id="one", site="shop", start=START, reason="Disks")
     template = "<h1>Soon</h1>\n<p>%%reason%%</p>\n<p>%%message%%</p>\n<p>%%start%%, %%end%%</p>\n<p>%%other%%</p>\n<p>50%% of%%</p>\n"
     assert fill_page(template, "503.en.html", window) == "<h1>Soon</h1>\n<p>Disks</p>\n<p>50%% of%%</p>\n"
+
+
+@pytest.mark.parametrize(("read_only", "page"), [(False, "<p>We are back soon</p>\n"), (True, "<p>Read: Disks</p>\n")])
+def test_a_line_may_be_for_one_kind_of_window(read_only: bool, page: str) -> None:
+    window = Window(id="one", site="shop", start=START, reason="Disks", read_only=read_only)
+    template = (
+        "%%closed%%<p>We are back soon</p>\n%%read_only%%<p>Read: %%reason%%</p>\n%%read_only%%<p>%%message%%</p>\n"
+    )
+    assert fill_page(template, "503.en.html", window) == page
 
 
 @pytest.mark.parametrize(("end", "mtime"), [("2026-12-01T02:00:00Z", 1_796_090_400), (None, 0)])

@@ -36,11 +36,31 @@ def server(inside: str) -> Directive:
 
 
 def test_files_of_a_dump() -> None:
-    text = dumped(nginx_conf="events { }\n", conf_d__a="server { }\n")
+    text = dumped(nginx_conf="events { }\nhttp { include conf.d/*.conf; }\n", conf_d__a="server { }\n")
     assert split_dump(text) == {
-        "/etc/nginx/nginx.conf": "events { }\n\n\n",
+        "/etc/nginx/nginx.conf": "events { }\nhttp { include conf.d/*.conf; }\n\n\n",
         "/etc/nginx/conf.d/a.conf": "server { }\n\n",
     }
+
+
+PASTED = "# configuration file /etc/nginx/{}:\n"
+
+
+@pytest.mark.parametrize("name", ["nginx.conf", "conf.d/a.conf", "conf.d/gone.conf", "elsewhere/b", "conf.d/c.conf"])
+@pytest.mark.parametrize("inside", [True, False])
+def test_a_mark_that_somebody_has_pasted_is_a_comment(name: str, inside: bool) -> None:
+    pasted = PASTED.format(name)
+    tree = parse(
+        dumped(
+            nginx_conf="http { # include elsewhere/*;\n    # include elsewhere/*;\n    include 'conf.d/*.conf';\n}\n",
+            conf_d__a=f"server {{\n{pasted}    listen 81;\n}}\n"
+            if inside
+            else f"{pasted}server {{\n    listen 81;\n}}\n",
+            conf_d__c="server {\n    listen 82;\n}\n",
+        )
+    )
+    assert not tree.unread
+    assert sorted(addresses(one) for one in tree.servers()) == [["*:81"], ["*:82"]]
 
 
 def test_what_is_no_dump_is_refused() -> None:
@@ -85,7 +105,7 @@ def test_a_star_ends_at_a_slash_and_finds_no_hidden_file() -> None:
     text = "".join(
         f"# configuration file /etc/nginx/{name}:\n{content}\n"
         for name, content in {
-            "nginx.conf": "http { include sites/*; }",
+            "nginx.conf": "http { include sites/*; } stream { include sites/.b; include sites/c/d; }",
             "sites/a": "server { }",
             "sites/.b": "server { }",
             "sites/c/d": "server { }",
