@@ -18,7 +18,9 @@ graceful_timeout = 35
 control_socket_disable = True
 raw_env = [
     f"{name}=" + re.sub(r"\\(.)", r"\1", value)
-    for name, value in re.findall(r'^(\w+)="(.*)"$', (root / "environment").read_text(), re.MULTILINE)
+    for file in (root / "environment", root / "maintenance.env")
+    if file.exists()
+    for name, value in re.findall(r'^(\w+)="(.*)"$', file.read_text(), re.MULTILINE)
 ]
 
 

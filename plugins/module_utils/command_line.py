@@ -17,6 +17,7 @@ from typing import Any, Optional
 
 from ansible_collections.intermission.django.plugins.module_utils.deploy import DeployRecord
 from ansible_collections.intermission.django.plugins.module_utils.state import (
+    LAYERS,
     DeployWindowError,
     StateDirectory,
     StateError,
@@ -33,6 +34,7 @@ VERSION = "0.1.0"
 DONE, FAILED, MISUSED, NOT_ALLOWED, INTERRUPTED = 0, 1, 2, 77, 130
 SHOWN_ENTRIES = 5
 PASS_PATH = "/_intermission/pass/"
+_SEEN = {False: "sees the flag and can read the page", True: "sees the flag and lets pass, so that the app answers"}
 
 
 class UsageError(Exception):
@@ -88,6 +90,9 @@ def _parser() -> argparse.ArgumentParser:
     on.add_argument("--until", metavar="INSTANT", help="when it ends, such as 2099-12-01T02:00Z")
     on.add_argument("--reason", type=_text, default="", metavar="TEXT", help="why, shown to visitors and kept")
     on.add_argument("--message", type=_text, default="", metavar="TEXT", help="what else visitors are to read")
+    on.add_argument(
+        "--layer", choices=LAYERS, default="nginx", help="who answers visitors: nginx, or the app with its middleware"
+    )
     on.add_argument("--read-only", action="store_true", help="GET and HEAD go on to the app")
     on.add_argument(
         "--pass", dest="make_pass", action="store_true", help="make a secret link for those who are to pass"
@@ -125,7 +130,7 @@ def _on(options: argparse.Namespace, root: str) -> None:
     directory = _known_site(options.site, root)
     _check_allowed(directory, "close")
     window = Window(site=options.site, reason=options.reason, message=options.message, opened_by=person(), **request)
-    window = replace(window, read_only=options.read_only)
+    window = replace(window, layer=options.layer, read_only=options.read_only)
     secret = new_secret() if options.make_pass else None
     had_pass = directory.status()["has_pass"]
     if not directory.open(window, person(), source(), secret):
@@ -276,7 +281,7 @@ def _show(directory: StateDirectory, secret: Optional[str] = None) -> None:
         "reason": window.get("reason"),
         "by": window.get("opened_by"),
         "pass": about["has_pass"] and "a secret link lets its bearer pass until the site is opened",
-        "nginx": about["nginx_fault"] or ("sees the flag and can read the page" if about["on"] else "sees no flag"),
+        "nginx": about["nginx_fault"] or (_SEEN[window.get("layer") == "django"] if about["on"] else "sees no flag"),
         "pages": f"{about['pages']}/503.<language>.html",
         "problem": about["problem"],
         "deploy": deploy

@@ -11,10 +11,12 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import Optional
 from urllib.parse import SplitResult, urlsplit
 
 MAINTENANCE_MARK = b'data-intermission="maintenance"'
+BY_THE_APP = ("x-intermission", "maintenance")  # A header: its page may be anybody's
 FALLBACK_MARK = b'data-intermission="fallback"'
 POLL_SECONDS = 0.1
 NOT_TRUSTED = "its certificate is not trusted"
@@ -157,8 +159,23 @@ def retry_after_fault(value: Optional[str]) -> Optional[str]:
     return None
 
 
-def closed_fault(answer: Answer) -> Optional[str]:
-    """Say in which way an answer is not the complete maintenance answer, or None where it is."""
+def is_by_the_app(answer: Answer) -> bool:
+    """Tell whether it is the maintenance answer of the app's own middleware."""
+    name, value = BY_THE_APP
+    return answer.headers.get(name) == value
+
+
+def closed_fault(answer: Answer, ours: bool = True) -> Optional[str]:
+    """Say in which way an answer is not the complete maintenance answer, or None where it is.
+
+    One that is not ``ours`` is of django-maintenance-mode, of which nothing but the status is known.
+    """
+    if is_by_the_app(answer):
+        right = answer.status == 503 or 300 <= answer.status < 400
+        return None if right else f"answered {answer.status}, not 503"
+    if not ours:
+        right = answer.status == 503 and FALLBACK_MARK not in answer.body
+        return None if right else answer.error or f"answered {answer.status}, and not with the app's 503"
     if answer.status != 503:
         return answer.error or f"answered {answer.status}, not 503"
     if MAINTENANCE_MARK not in answer.body:
@@ -177,7 +194,7 @@ def open_fault(answer: Answer) -> Optional[str]:
     """
     if answer.status == 0:
         return answer.error
-    if MAINTENANCE_MARK in answer.body:
+    if MAINTENANCE_MARK in answer.body or is_by_the_app(answer):
         return "still answers with the maintenance page"
     if FALLBACK_MARK in answer.body:
         return f"the gate is open, but the app cannot be reached ({answer.status})"
@@ -194,12 +211,13 @@ def prove(
     seconds: float,
     timeout: float = 10.0,
     tls: Optional[ssl.SSLContext] = None,
+    ours: bool = True,
 ) -> dict[str, Optional[str]]:
     """Ask with each method until the site is ``closed`` or ``open`` as expected, or the seconds are over.
 
-    Gives the fault that stood last per method, None for each that is proven.
+    Gives the fault that stood last per method, None for each that is proven. ``ours`` is as in ``closed_fault``.
     """
-    fault_of = closed_fault if expected == "closed" else open_fault
+    fault_of = partial(closed_fault, ours=ours) if expected == "closed" else open_fault
     deadline = time.monotonic() + seconds
     faults: dict[str, Optional[str]] = dict.fromkeys(methods, "not asked")
     while True:
@@ -211,8 +229,10 @@ def prove(
 
 
 def observe(url: str, host: str, timeout: float = 10.0, tls: Optional[ssl.SSLContext] = None) -> str:
-    """Tell in a word or two what a visitor gets just now: ``closed``, ``open``, or what is wrong."""
+    """Tell in a word or two what a visitor gets just now: ``closed``, ``closed by the app``, ``open``, or what is wrong."""
     answer = ask(url, host, "GET", timeout, tls=tls)
+    if is_by_the_app(answer):
+        return "closed by the app"
     if closed_fault(answer) is None:
         return "closed"
     return open_fault(answer) or "open"

@@ -8,6 +8,7 @@
       current           -> releases/<id>, swapped with one rename
       environments/<digest>   the settings and secrets that a release runs with, for root's eyes only
       environment       -> environments/<digest>, swapped with current
+      maintenance.env   MAINTENANCE_MODE, where a playbook has set it; maintenance.env.applied tells whether the app has taken it up
       live.json         what was last activated and answered: release, environment digest, when
       units/            the systemd units that each environment was run with, <digest>.json
       shared/           what outlives releases: static files, uploads. The only one of these that the site's account may change
@@ -45,7 +46,7 @@ from ansible_collections.intermission.django.plugins.module_utils.places import 
     is_missing,
     make,
 )
-from ansible_collections.intermission.django.plugins.module_utils.source import without_secrets
+from ansible_collections.intermission.django.plugins.module_utils.source import PACKAGES, without_secrets
 
 ENVIRONMENT_MODE = 0o600
 COMPLETE = ".intermission-complete"
@@ -81,6 +82,7 @@ class Releases:
         self.environment = self.root / "environment"
         self.shared = self.root / "shared"
         self.units = self.root / "units"
+        self.setting_file = self.root / "maintenance.env"
         self.live_file = self.root / "live.json"
 
     def path(self, release: str) -> Path:
@@ -251,7 +253,7 @@ class Releases:
         return [entry for entry in newest_first[keep:] if entry.name not in protected]
 
     def virtualenv_key(self, release: str, requirements: str, python: str, extra: Sequence[str]) -> str:
-        """Name the virtualenv that a release needs: a digest of its requirements and of the interpreter.
+        """Name the virtualenv that a release needs: a digest of its requirements, of the wheels in it, and of the interpreter.
 
         Raises ReleaseError where the interpreter does not run.
         """
@@ -259,6 +261,8 @@ class Releases:
         for file in requirement_files(self.path(release) / requirements):
             whole.update(file.read_bytes() + b"\0")
         interpreter = os.path.realpath(shutil.which(python) or python)
+        for wheel in self._wheels(release):
+            whole.update(wheel.name.encode() + wheel.read_bytes())
         whole.update("\0".join([_checked([python, "-VV"]), interpreter, *extra]).encode())
         return whole.hexdigest()[:12]
 
@@ -302,6 +306,8 @@ class Releases:
                     _install_from(wheelhouse, wanted, user, variables)
                 else:
                     _checked(wanted, user, variables)
+                if wheels := [str(wheel) for wheel in self._wheels(release)]:
+                    _checked([*pip, "--no-deps", "--no-index", *wheels], user, variables)
             write_file(directory / COMPLETE, b"")
             if wheelhouse:
                 wheelhouse.unlink()
@@ -311,6 +317,10 @@ class Releases:
             return built
         replace_symlink(link, target)
         return True
+
+    def _wheels(self, release: str) -> list[Path]:
+        """List the wheels that came with a release."""
+        return sorted((self.path(release) / PACKAGES).glob("*.whl"))
 
 
 def _holds(file: Path, content: str) -> bool:

@@ -23,6 +23,7 @@ from pathlib import Path
 
 ALWAYS_EXCLUDED = (".git", "__pycache__", "*.pyc", ".venv")
 ID_LENGTH = 12
+PACKAGES = ".intermission"  # Directory in a release of the wheels that are installed beside its requirements
 HEAD = "refs/intermission/HEAD"
 
 
@@ -104,6 +105,19 @@ def digest_of(directory: Path, exclude: Sequence[str]) -> str:
             content = entry.read_bytes()
         whole.update(f"{kind} {name} {len(content)}\0".encode() + content)
     return whole.hexdigest()
+
+
+def with_wheel(source: Source, wheel: Path, cache: Path) -> Source:
+    """Give a source that has a wheel too, for the release's virtualenv. Raises OSError where the disk does not take it."""
+    content = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    identity = hashlib.sha256(f"{source.id} {wheel.name} {content}".encode()).hexdigest()[:ID_LENGTH]
+    path = cache / f"{identity}.tar.gz"
+    if not path.exists():
+        buffer = io.BytesIO(gzip.decompress(source.path.read_bytes()))
+        with tarfile.open(fileobj=buffer, mode="a") as archive:
+            archive.add(wheel, arcname=f"{PACKAGES}/{wheel.name}", filter=anonymous)
+        _write_archive(path, buffer.getvalue())
+    return Source(identity, path, source.origin)
 
 
 def files_in(archive: Path) -> dict[str, bytes | None]:

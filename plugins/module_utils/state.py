@@ -9,7 +9,7 @@
                      503.txt and so on; and 503.<language>.html.template and so on, which a window's own pages are made from
       windows/<id>/  one window, complete before it is opened: window.json, and its pages 503.<language>.html, 503.json, 503.txt
                      and, in pass/, an empty file of the name of the secret that lets its bearer pass, in methods/ one for each
-                     HTTP method that passes
+                     HTTP method that passes; and an empty file django where the app closes the site and Nginx lets pass
       journal.jsonl  who opened or closed what, when, from where, why; and what a deploy did
       lock           held by who changes the flag; closed to everybody else, who could hold it otherwise
 
@@ -68,6 +68,7 @@ SECRET = re.compile(r"[A-Za-z0-9_-]{43}")
 SECRET_BYTES = 32
 SECRET_DIRECTORY_MODE = 0o711  # Nginx may look whether a name is there, and nobody else may list them
 SAFE_METHODS = ("GET", "HEAD")
+LAYERS = ("nginx", "django")
 JOURNAL_TAIL = 65536
 MARK = re.compile(r"%%(\w+)%%")
 TEMPLATE = ".template"
@@ -361,6 +362,8 @@ class StateDirectory:
                         _make_names(held / "methods", SAFE_METHODS, DIRECTORY_MODE)
                     if secret:
                         _make_names(held / "pass", (secret,), SECRET_DIRECTORY_MODE)
+                    if window.layer == "django":
+                        write_file(held / "django", b"", FILE_MODE)
                     write_file(held / "window.json", window.to_json().encode(), FILE_MODE)
                 os.rename(partial, windows / window.id)
             except BaseException:
@@ -425,6 +428,7 @@ class StateDirectory:
                 window=window.id,
                 reason=window.reason,
                 until=window.end,
+                layer=window.layer,
                 read_only=window.read_only,
             )
             self.forget_old_windows()

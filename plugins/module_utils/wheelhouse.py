@@ -6,10 +6,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import tarfile
 import tempfile
@@ -22,12 +24,15 @@ from ansible_collections.intermission.django.plugins.module_utils.release import
     requirement_files,
 )
 from ansible_collections.intermission.django.plugins.module_utils.source import (
+    ALWAYS_EXCLUDED,
     anonymous,
+    digest_of,
     unpack,
     without_secrets,
 )
 
 KEPT = 10
+LEFT_OUT = (*ALWAYS_EXCLUDED, "build", "*.egg-info")  # What a build leaves in a package
 OTHERWISE = "or set django_release_wheelhouse: false, where the hosts reach a package index"
 LEGACY = {17: "manylinux2014", 12: "manylinux2010", 5: "manylinux1"}
 OLDEST_GLIBC = {"x86_64": 5, "i686": 5}
@@ -126,6 +131,25 @@ def provide(
     return path, True
 
 
+def build_wheel(package: Path, cache: Path, python: str) -> Path:
+    """Build a package of pure Python, once for each content. Raises WheelhouseError and OSError.
+
+    ``python`` is the interpreter whose pip does it, and fetches the build backend where that is not in pip's cache.
+    """
+    directory = cache / f"package-{digest_of(package, LEFT_OUT)[:12]}"
+    if not directory.exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=cache, prefix=".package-") as name:
+            source, built = Path(name) / "source", Path(name) / "built"
+            shutil.copytree(package, source, ignore=shutil.ignore_patterns(*LEFT_OUT))
+            failed, said = _pip(python, {}, "wheel", "--no-deps", "--wheel-dir", str(built), str(source))
+            if failed:
+                raise WheelhouseError(f"{package.name} cannot be built on the controller:\n{said}")
+            with contextlib.suppress(FileExistsError):  # Another run has been faster
+                built.rename(directory)
+    return next(directory.glob("*.whl"))
+
+
 def _refuse_places(lines: Sequence[str]) -> None:
     for line in lines:
         requirement = re.sub(r"(^|\s)#.*", "", line).strip()
@@ -185,7 +209,16 @@ def _pip(python: str, markers: dict[str, str], *arguments: str) -> tuple[bool, s
     options = ["--no-input", "--disable-pip-version-check", "--progress-bar=off"]
     command = [python, "-P", "-c", PIP_FOR_TARGET, json.dumps(markers), *arguments, *options]
     ran = subprocess.run(
-        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False
+        command,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+        env={
+            **os.environ,
+            "SOURCE_DATE_EPOCH": "315532800",
+        },  # The same content in the same bytes, and a zip begins in 1980
     )
     if re.search(r"No module named '?pip", ran.stderr):
         raise WheelhouseError(

@@ -11,7 +11,8 @@ short_description: Prove over HTTP that a web host is closed or open
 version_added: 0.1.0
 description:
   - Asks a web host as a visitor would, with each method, until the answer is the expected one or the time is over.
-  - Closed means status 503 with the complete page, C(Retry-After) and C(Cache-Control: no-store). Changes nothing.
+  - Closed means status 503 with the complete page, C(Retry-After) and C(Cache-Control: no-store); or the answer of the app's middleware,
+    which is known by the header C(X-Intermission). Changes nothing.
 attributes:
   check_mode:
     support: full
@@ -40,6 +41,10 @@ options:
     type: str
     choices: [closed, open, any]
     required: true
+  ours:
+    description: Whether the maintenance answer is one of this collection's; of another's nothing but the status is known.
+    type: bool
+    default: true
   methods:
     description: The HTTP methods to ask with.
     type: list
@@ -76,7 +81,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 seen:
-  description: With O(expected=any), V(closed), V(open) or what is wrong; else the expected state.
+  description: With O(expected=any), V(closed), V(closed by the app), V(open) or what is wrong; else the expected state.
   returned: always
   type: str
 """
@@ -99,6 +104,7 @@ def main() -> None:
             "validate_certs": {"type": "bool", "default": True},
             "ca": {"type": "path"},
             "expected": {"type": "str", "choices": ["closed", "open", "any"], "required": True},
+            "ours": {"type": "bool", "default": True},
             "methods": {"type": "list", "elements": "str", "default": ["GET", "POST"]},
             "seconds": {"type": "float", "default": 10},
             "timeout": {"type": "float", "default": 10},
@@ -116,7 +122,7 @@ def main() -> None:
         )
     if params["expected"] == "any":
         module.exit_json(seen=observe(url, host, timeout, tls))
-    faults = prove(params["expected"], url, host, params["methods"], params["seconds"], timeout, tls)
+    faults = prove(params["expected"], url, host, params["methods"], params["seconds"], timeout, tls, params["ours"])
     wrong = [f"{method} {url}: {fault}" for method, fault in faults.items() if fault]
     if any(NOT_TRUSTED in fault for fault in wrong):
         wrong.append(

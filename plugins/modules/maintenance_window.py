@@ -70,9 +70,10 @@ options:
     type: str
     default: ""
   layer:
-    description: Which part answers during the window.
+    description:
+      - Which part answers during the window. With V(django) Nginx lets all requests pass, and the app answers those that it does not let pass.
     type: str
-    choices: [nginx]
+    choices: [nginx, django]
     default: nginx
   read_only:
     description: With O(state=open), let GET and HEAD go on to the app.
@@ -135,6 +136,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.intermission.django.plugins.module_utils.deploy import DeployRecord
 from ansible_collections.intermission.django.plugins.module_utils.files import write_file
 from ansible_collections.intermission.django.plugins.module_utils.state import (
+    LAYERS,
     DeployWindowError,
     StateDirectory,
     StateError,
@@ -232,7 +234,7 @@ def main() -> None:
             "end": {"type": "str"},
             "reason": {"type": "str", "default": ""},
             "message": {"type": "str", "default": ""},
-            "layer": {"type": "str", "choices": ["nginx"], "default": "nginx"},
+            "layer": {"type": "str", "choices": list(LAYERS), "default": "nginx"},
             "read_only": {"type": "bool", "default": False},
             "secret": {"type": "str", "no_log": True},
             "by": {"type": "str", "default": "unknown"},

@@ -122,6 +122,10 @@ live:
   description: What was last activated and answered.
   returned: always
   type: dict
+closed_by_setting:
+  description: Whether C(MAINTENANCE_MODE) is on for the app, in the file of its own that the role writes.
+  returned: always
+  type: bool
 removed:
   description: Releases that were removed.
   returned: with O(state=pruned)
@@ -147,6 +151,7 @@ from ansible_collections.intermission.django.plugins.module_utils.release import
     Releases,
     target_of,
 )
+from ansible_collections.intermission.django.plugins.module_utils.setting import EnvironmentSetting
 
 
 def apply(releases: Releases, params: dict[str, Any]) -> tuple[bool, list[str]]:
@@ -239,6 +244,7 @@ def main() -> None:
             changed = would_change(releases, params)
         else:
             changed, removed = apply(releases, params)
+        closed_by_setting = EnvironmentSetting(releases.setting_file).is_on()
         needed = needs_of(releases, params) if params["state"] == "target" else {}
     except (ReleaseError, PlaceError, OSError, KeyError) as error:
         module.fail_json(msg=str(error))
@@ -249,6 +255,7 @@ def main() -> None:
         diff={"before": "", "after": "".join(f"{path}\n" for path in made)},
         current=releases.current_id(),
         live=releases.live(),
+        closed_by_setting=closed_by_setting,
         removed=removed,
         **needed,
     )

@@ -45,6 +45,12 @@ options:
     description: The requirements file, relative to the source.
     type: str
     default: requirements.txt
+  package:
+    description: Directory of a Python package that is built into a wheel and packed with the source, to be installed beside its requirements.
+    type: path
+  python:
+    description: The Python on the controller whose pip builds O(package).
+    type: str
 author:
   - The Intermission developers (@intermission)
 """
@@ -81,7 +87,9 @@ from ansible_collections.intermission.django.plugins.module_utils.source import 
     SourceError,
     fetch,
     files_in,
+    with_wheel,
 )
+from ansible_collections.intermission.django.plugins.module_utils.wheelhouse import WheelhouseError, build_wheel
 
 
 def main() -> None:
@@ -94,13 +102,21 @@ def main() -> None:
             "exclude": {"type": "list", "elements": "str", "default": []},
             "project": {"type": "str", "default": "."},
             "requirements": {"type": "str", "default": "requirements.txt"},
+            "package": {"type": "path"},
+            "python": {"type": "str"},
         },
+        required_by={"package": "python"},
         supports_check_mode=True,
     )
     params = module.params
     try:
         source = fetch(params["source"], params["version"], Path(params["cache"]), params["exclude"])
         files = files_in(source.path)
+        if params["package"]:
+            wheel = build_wheel(Path(params["package"]), Path(params["cache"]), params["python"])
+            source = with_wheel(source, wheel, Path(params["cache"]))
+    except WheelhouseError as error:
+        module.fail_json(msg=f"django_release_middleware: {error}")
     except (SourceError, OSError) as error:
         module.fail_json(
             msg=f"django_release_source: {error}. Name a directory, an archive or a git repository, for instance "

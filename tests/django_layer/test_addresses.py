@@ -117,6 +117,11 @@ def test_without_trusted_proxies(
     assert visit(peer=peer, **headers).status == status
 
 
+def test_a_proof_from_an_address_that_passes(configure: Configure, visit: Visit) -> None:
+    configure(MAINTENANCE_MODE=True, MAINTENANCE_BYPASS_IP=["203.0.113.7"])
+    assert visit(peer="203.0.113.7", X_Intermission_Visitor="1").status == 503
+
+
 @pytest.mark.parametrize(
     ("peer", "headers", "status"),
     [

@@ -46,6 +46,7 @@ def test_every_method_gets_503(configure: Configure, visit: Visit, method: str) 
     answer = visit("/anything/", method)
     assert answer.status == 503
     assert answer["Cache-Control"] == "max-age=0, no-cache, no-store, must-revalidate, private"
+    assert answer["X-Intermission"] == "maintenance"
     assert answer["Retry-After"] == "300"
     assert answer["Vary"] == "Accept"
     assert answer["Content-Type"] == "text/html; charset=utf-8"

@@ -80,6 +80,8 @@ def test_modes_are_those_of_the_product(host: Host) -> None:
     theirs = host.path / "windows" / "theirs"
     for name in ("", "window.json", "methods"):
         assert mode(ours / name) == mode(theirs / name)
+    assert (ours / "django").is_file()  # Nginx lets pass
+    assert not (theirs / "django").exists()
     assert sorted(os.listdir(ours / "methods")) == sorted(os.listdir(theirs / "methods"))
 
 

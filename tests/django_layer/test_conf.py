@@ -7,7 +7,9 @@ from datetime import datetime, timezone
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
+from django.test.utils import override_settings
 from django.utils.translation import gettext_lazy
 from django_intermission import conf
 from django_intermission.addresses import Proxies
@@ -54,6 +56,40 @@ def test_the_environment_closes_too(
     monkeypatch.setenv("MAINTENANCE_MODE", word)
     configure(MAINTENANCE_MODE=setting)
     assert visit().status == status
+
+
+def test_what_is_the_hosts_may_come_from_the_environment(
+    host: Host, visit: Visit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with override_settings():
+        del settings.MAINTENANCE_STATE_DIRECTORY
+        monkeypatch.setenv("MAINTENANCE_STATE_DIRECTORY", str(host.path))
+        monkeypatch.setenv("MAINTENANCE_LAYERS", "django,")
+        monkeypatch.setenv("MAINTENANCE_TRUSTED_PROXIES", " unix , 192.0.2.1 ")
+        monkeypatch.setenv("MAINTENANCE_BYPASS_IP", "0.0.0.0/0")
+        conf.forget()
+        options = conf.current()
+        assert options.host is not None
+        assert (options.host.path, options.host.layers) == (host.path, {"django"})
+        assert options.proxies.unix
+        assert [str(network) for network in options.proxies.networks] == ["192.0.2.1/32"]
+        host.open(layer="nginx")
+        assert visit().status == 200
+        host.open("manual-2", layer="django")
+        assert visit().status == 503
+
+
+@pytest.mark.parametrize(("word", "status"), [("on", 200), ("off", 503)])
+def test_what_goes_with_the_mode_may_come_from_the_environment(
+    visit: Visit, monkeypatch: pytest.MonkeyPatch, word: str, status: int
+) -> None:
+    for name, value in {"MODE": "on", "REASON": "Disk", "END": "2999-12-01T02:00:00Z", "READ_ONLY": word}.items():
+        monkeypatch.setenv(f"MAINTENANCE_{name}", value)
+    conf.forget()
+    assert visit().status == status
+    refused = visit(method="POST")
+    assert (refused.status, refused["Retry-After"]) == (503, "Sun, 01 Dec 2999 02:00:00 GMT")
+    assert "Disk" in refused.body
 
 
 @pytest.mark.parametrize("word", ["", "2", "ja", "True!", "on off"])

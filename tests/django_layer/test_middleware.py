@@ -158,6 +158,9 @@ def test_the_secret_of_a_window(host: Host, visit: Visit) -> None:
     assert visit(X_Intermission_Pass="B" * 43).status == 503
     assert visit(X_Intermission_Pass=hashlib.sha256(secret.encode()).hexdigest()).status == 503
     assert visit(X_Intermission_Pass="").status == 503
+    assert visit(Cookie=f"intermission_shop={secret}").status == 200
+    for cookie in (f"intermission_shop={'B' * 43}", f"intermission_other={secret}", "intermission_shop="):
+        assert visit(Cookie=cookie).status == 503
     host.close()
     (host.path / "on").touch()
     assert visit(X_Intermission_Pass=secret).status == 503

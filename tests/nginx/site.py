@@ -225,10 +225,11 @@ class Site:
         message: str = "",
         secret: Optional[str] = None,
         read_only: bool = False,
+        layer: str = "nginx",
     ) -> Window:
         """Close the site to visitors with a window."""
-        now = format_instant(datetime.now(UTC))
-        window = Window("w1", "shop", now, format_instant(end) if end else None, reason, message, read_only=read_only)
+        now, until = format_instant(datetime.now(UTC)), format_instant(end) if end else None
+        window = Window("w1", "shop", now, until, reason, message, layer=layer, read_only=read_only)
         self.state.open(window, "somebody", "here", secret)
         current = self.state.current_window()
         assert current is not None

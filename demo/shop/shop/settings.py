@@ -10,6 +10,7 @@ SHOP_DATABASE        path of the SQLite database          db.sqlite3 beside mana
 SHOP_STATIC_ROOT     where collectstatic writes           collected_static beside manage.py
 SHOP_ALLOWED_HOSTS   host names served, comma separated   localhost,127.0.0.1
 SHOP_DEBUG           1 for debug mode                     0
+SHOP_MIDDLEWARE      1 for the app django_intermission    0
 ==================== ==================================== ==============================
 """
 
@@ -52,6 +53,14 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
+
+if os.environ.get("SHOP_MIDDLEWARE") == "1":
+    INSTALLED_APPS.append("django_intermission")
+    MIDDLEWARE.insert(0, "django_intermission.middleware.MaintenanceModeMiddleware")
+    behind = MIDDLEWARE.index("django.contrib.auth.middleware.AuthenticationMiddleware") + 1
+    MIDDLEWARE.insert(behind, "django_intermission.middleware.MaintenanceModeLateMiddleware")
+    MAINTENANCE_ALLOWED_URLS = ["^/admin/"]
+    MAINTENANCE_ALLOW_STAFF = True
 
 ROOT_URLCONF = "shop.urls"
 WSGI_APPLICATION = "shop.wsgi.application"

@@ -50,6 +50,27 @@ def test_closed_fault(answer: Answer, fault: str | None) -> None:
     assert closed_fault(answer) == fault
 
 
+APP = {"x-intermission": "maintenance"}
+
+
+@pytest.mark.parametrize(
+    ("answer", "ours", "fault"),
+    [
+        (Answer(503, APP, b"anybody's page"), True, None),
+        (Answer(302, APP, b""), True, None),
+        (Answer(200, APP, b""), True, "answered 200, not 503"),
+        (Answer(503, {"x-intermission": "no"}, b""), True, "answered 503 without the maintenance page"),
+        (Answer(503, {}, b"theirs"), False, None),
+        (Answer(503, APP, b""), False, None),
+        (Answer(200, {}, b""), False, "answered 200, and not with the app's 503"),
+        (Answer(503, {}, FALLBACK), False, "answered 503, and not with the app's 503"),
+        (Answer(0, {}, b"", "no answer in time"), False, "no answer in time"),
+    ],
+)
+def test_closed_by_the_app(answer: Answer, ours: bool, fault: str | None) -> None:
+    assert closed_fault(answer, ours) == fault
+
+
 @pytest.mark.parametrize(
     ("answer", "fault"),
     [
@@ -59,6 +80,7 @@ def test_closed_fault(answer: Answer, fault: str | None) -> None:
         (Answer(0, {}, b"", "no answer in time"), "no answer in time"),
         (Answer(503, HEADERS, PAGE), "still answers with the maintenance page"),
         (Answer(200, {}, PAGE), "still answers with the maintenance page"),
+        (Answer(503, {"x-intermission": "maintenance"}, b""), "still answers with the maintenance page"),
         (Answer(502, {}, FALLBACK), "the gate is open, but the app cannot be reached (502)"),
         (Answer(500, {}, b"oops"), "answered 500"),
         (Answer(503, {}, b"the app's own"), "answered 503"),

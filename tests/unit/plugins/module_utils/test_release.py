@@ -440,6 +440,24 @@ def test_a_virtualenv_is_built_from_a_wheelhouse_alone(host: Host, python: str, 
     assert not host.releases.build_virtualenv("r1", "requirements.txt", python, [], wheelhouse=wheelhouse)
 
 
+def test_wheels_that_came_with_a_release_are_installed_without_an_index(
+    host: Host, python: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    wheels = {}
+    for version in ("1.0", "2.0"):
+        release = f"r{version[0]}"
+        host.unpack(release, {"requirements.txt": ""})
+        wheels[release] = host.releases.path(release) / ".intermission"
+        make_wheel(wheels[release], version)
+        assert host.releases.build_virtualenv(release, "requirements.txt", python, [])
+        installed = host.releases.path(release) / ".venv" / "bin" / "python"
+        program = "from importlib.metadata import version; print(version('one'))"
+        said = subprocess.run([installed, "-c", program], capture_output=True, text=True, check=True).stdout
+        assert said == f"{version}\n"
+    assert key(host, "r1") != key(host, "r2")
+
+
 def test_what_a_wheelhouse_does_not_have_is_named(host: Host, python: str, wheelhouse: Path) -> None:
     host.unpack("r1", {"requirements.txt": "one\ntwo>=3\n"})
     for _ in range(2):

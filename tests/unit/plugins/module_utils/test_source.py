@@ -15,6 +15,7 @@ from ansible_collections.intermission.django.plugins.module_utils.source import 
     fetch,
     files_in,
     kind_of,
+    with_wheel,
     without_secrets,
 )
 
@@ -332,3 +333,19 @@ def test_an_archive_cannot_write_elsewhere(cache: Path, tmp_path: Path, name: st
         fetch(str(archive), "v1", cache)
     assert not (cache / "evil").exists()
     assert not Path("/tmp/intermission-evil").exists()
+
+
+def test_a_wheel_that_goes_with_a_source(code: Path, cache: Path, tmp_path: Path) -> None:
+    source = fetch(str(code), "HEAD", cache)
+    wheel = tmp_path / "own-1.0-py3-none-any.whl"
+    wheel.write_bytes(b"one")
+    wheel.chmod(0o600)
+    first = with_wheel(source, wheel, cache)
+    assert first.id != source.id
+    assert names(first.path) == [*names(source.path), ".intermission/own-1.0-py3-none-any.whl"]
+    assert files_in(first.path)[".intermission/own-1.0-py3-none-any.whl"] == b"one"
+    inode = first.path.stat().st_ino
+    assert with_wheel(source, wheel, cache) == first
+    assert first.path.stat().st_ino == inode
+    wheel.write_bytes(b"two")
+    assert with_wheel(source, wheel, cache).id != first.id

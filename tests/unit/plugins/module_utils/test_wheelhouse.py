@@ -20,7 +20,12 @@ from typing import Any
 import pytest
 from ansible_collections.intermission.django.plugins.module_utils import wheelhouse
 from ansible_collections.intermission.django.plugins.module_utils.release import target_of
-from ansible_collections.intermission.django.plugins.module_utils.wheelhouse import Target, WheelhouseError, provide
+from ansible_collections.intermission.django.plugins.module_utils.wheelhouse import (
+    Target,
+    WheelhouseError,
+    build_wheel,
+    provide,
+)
 from packaging.tags import platform_tags
 
 CHECKOUT = Path(__file__).parents[4]
@@ -432,3 +437,30 @@ def test_the_module_has_no_archive(asked: SimpleNamespace) -> None:
 def test_the_module_has_no_wheel(asked: SimpleNamespace, controller: Controller) -> None:
     (controller.index / "one-1.0-py3-none-any.whl").unlink()
     assert asked.run()["msg"].startswith("django_release_wheelhouse: one has no wheel for Python 3.13.5")
+
+
+def package(path: Path, backend: str = BACKEND) -> Path:
+    files = {"pyproject.toml": PYPROJECT, "backend.py": backend, "NAME": "own 1.0", "TAG": "py3-none-any"}
+    path.mkdir()
+    for name, text in files.items():
+        (path / name).write_text(text)
+    return path
+
+
+def test_a_package_is_built_once_for_its_content(controller: Controller) -> None:
+    own = package(controller.path / "own")
+    wheel = build_wheel(own, controller.cache, sys.executable)
+    assert (wheel.name, os.listdir(own)) == ("own-1.0-py3-none-any.whl", os.listdir(own))
+    inode = wheel.stat().st_ino
+    (own / "build").mkdir()
+    (own / "build" / "left").touch()
+    assert build_wheel(own, controller.cache, "no-python-at-all").stat().st_ino == inode
+    (own / "NAME").write_text("own 2.0")
+    assert build_wheel(own, controller.cache, sys.executable).name == "own-2.0-py3-none-any.whl"
+
+
+def test_a_package_that_cannot_be_built_leaves_nothing_behind(controller: Controller) -> None:
+    own = package(controller.path / "own", "raise RuntimeError('no compiler')")
+    with pytest.raises(WheelhouseError, match="own cannot be built on the controller:(?s:.*)no compiler"):
+        build_wheel(own, controller.cache, sys.executable)
+    assert list(controller.cache.iterdir()) == []

@@ -514,6 +514,34 @@ def test_source_archive(run_module: RunModule, tmp_path: Path) -> None:
             raise AssertionError(result["msg"])
 
 
+def test_source_archive_with_a_package(run_module: RunModule, tmp_path: Path) -> None:
+    source, package = tmp_path / "source", tmp_path / "own"
+    for directory in (source, package):
+        directory.mkdir()
+    for name in ("manage.py", "requirements.txt"):
+        (source / name).touch()
+    arguments = {"source": str(source), "cache": str(tmp_path / "cache")}
+    without = run_module("source_archive", arguments)
+    asked = {**arguments, "package": str(package), "python": sys.executable}
+    assert "own cannot be built on the controller" in run_module("source_archive", asked)["msg"]
+    (package / "pyproject.toml").write_text(
+        '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+    )
+    (package / "backend.py").write_text(
+        "import pathlib, zipfile\n"
+        "def build_wheel(directory, config_settings=None, metadata_directory=None):\n"
+        "    with zipfile.ZipFile(pathlib.Path(directory) / 'own-1-py3-none-any.whl', 'w') as wheel:\n"
+        "        wheel.writestr('own-1.dist-info/METADATA', 'Metadata-Version: 2.1\\nName: own\\nVersion: 1\\n')\n"
+        "        wheel.writestr('own-1.dist-info/WHEEL', 'Wheel-Version: 1.0\\nTag: py3-none-any\\n')\n"
+        "        wheel.writestr('own-1.dist-info/RECORD', '')\n"
+        "    return 'own-1-py3-none-any.whl'\n"
+    )
+    packed = run_module("source_archive", asked)
+    assert packed["id"] != without["id"]
+    with tarfile.open(packed["path"]) as archive:
+        assert archive.getnames() == ["manage.py", "requirements.txt", ".intermission/own-1-py3-none-any.whl"]
+
+
 def test_preflight_of_a_host_that_is_right(run_module: RunModule, public_path: Path, other_user: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as unused:
         port = unused.getsockname()[1]

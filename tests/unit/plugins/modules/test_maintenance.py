@@ -207,7 +207,7 @@ def test_told_changes_nothing(window: RunModule, site: StateDirectory) -> None:
             "an instant of the window cannot be read: 'tomorrow' is not an ISO 8601 instant",
         ),
         ({"state": "open", "id": "../../etc"}, "is no window id"),
-        ({"state": "open", "layer": "apache"}, "value of layer must be one of: nginx"),
+        ({"state": "open", "layer": "apache"}, "value of layer must be one of: nginx, django"),
     ],
 )
 def test_what_is_refused(window: RunModule, site: StateDirectory, arguments: dict[str, str], message: str) -> None:
@@ -354,6 +354,13 @@ def test_smoke_test_that_fails(
     assert smoke(check)["msg"].startswith(f"the app fails its smoke test: {fault}")
 
 
+def test_smoke_test_of_an_app_that_closes_the_site_itself(
+    smoke: RunModule, serve: Any, http: Any, public_path: Path
+) -> None:
+    serve(http(503, b"Back soon", **{"X-Intermission": "maintenance"}), unix_socket=public_path / "app.sock")
+    assert smoke({"path": "/"}) == {"changed": False}
+
+
 def test_smoke_test_without_an_app(smoke: RunModule) -> None:
     assert "there is no such socket" in smoke({"path": "/"})["msg"]
 
@@ -362,6 +369,52 @@ def test_smoke_test_waits_for_the_app(smoke: RunModule, serve: Any, http: Any, p
     server = serve(http(500), http(200, b"ok"), unix_socket=public_path / "app.sock")
     assert smoke({"path": "/"}, seconds=30) == {"changed": False}
     assert len(server.requests) == 2
+
+
+@pytest.fixture
+def setting(run_module: RunModule, site: StateDirectory, tmp_path: Path) -> RunModule:
+    """Run maintenance_setting on the site."""
+
+    def run(check: bool = False, **arguments: Any) -> dict[str, Any]:
+        common = {"state_root": str(site.path.parent), "site": "shop", "by": "ada", "from": "laptop"}
+        return run_module("maintenance_setting", {**common, "path": str(tmp_path / "setting"), **arguments}, check)
+
+    return run
+
+
+@pytest.mark.parametrize("kind", ["environment", "digit"])
+def test_setting_in_check_mode_for_real_and_again(
+    setting: RunModule, site: StateDirectory, tmp_path: Path, kind: str
+) -> None:
+    said = {"format": kind, "reason": "Disk"}
+    assert setting(**said) == {"changed": False, "on": False, "applied": True}
+    assert setting(check=True, state="on", **said)["changed"] is True
+    assert not (tmp_path / "setting").exists()
+    assert setting(state="on", **said) == {"changed": True, "on": True, "applied": kind == "digit"}
+    assert setting(state="on", **said)["changed"] is False
+    assert setting(check=True, state="applied", **said)["applied"] is (kind == "digit")
+    assert setting(state="applied", **said)["applied"] is True
+    assert setting(state="off", **said)["changed"] is True
+    assert setting(state="off", **said)["changed"] is False
+    entries = [(entry["event"], entry["by"], entry["setting"]) for entry in site.journal(2)]
+    assert entries == [("opened", "ada", str(tmp_path / "setting")), ("closed", "ada", str(tmp_path / "setting"))]
+
+
+def test_setting_is_left_alone_while_a_deploy_is_under_way(
+    setting: RunModule, site: StateDirectory, tmp_path: Path
+) -> None:
+    DeployRecord(site).begin({"pid": 1}, "r1", False)
+    refused = setting(state="on")
+    assert refused["msg"].startswith(
+        "a deploy of shop is under way or has died, and the app is not restarted meanwhile"
+    )
+    assert not (tmp_path / "setting").exists()
+    assert setting(state="off")["changed"] is False
+
+
+def test_setting_that_no_environment_can_have(setting: RunModule, tmp_path: Path) -> None:
+    assert "the value of MAINTENANCE_REASON has a line break" in setting(state="on", reason="one\ntwo")["msg"]
+    assert not (tmp_path / "setting").exists()
 
 
 def test_absent_in_check_mode_for_real_and_again(window: RunModule, site: StateDirectory) -> None:

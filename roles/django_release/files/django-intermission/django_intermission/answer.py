@@ -23,6 +23,7 @@ from django_intermission.paths import is_allowed
 from django_intermission.state import Maintenance
 
 STATUS = 503
+MARK = ("X-Intermission", "maintenance")  # By this the playbooks recognise it, whatever the page looks like
 TITLE = "Service Unavailable"
 DETAIL = "The site is being worked on. Please come back later."
 NEVER_CACHE = "max-age=0, no-cache, no-store, must-revalidate, private"  # As never_cache says it
@@ -88,6 +89,8 @@ def _finished(response: HttpResponseBase, maintenance: Maintenance) -> HttpRespo
     if after is not None:
         response.headers.setdefault("Retry-After", after)
     response.headers["Cache-Control"] = NEVER_CACHE
+    name, value = MARK
+    response.headers[name] = value
     response._has_been_logged = True  # type: ignore[attr-defined]
     return response
 

@@ -52,6 +52,17 @@ DEFAULTS: Mapping[str, Any] = {
     "MAINTENANCE_REDIRECT_URL": None,
 }
 
+# What the host knows and the project does not: the environment tells it where the project's settings do not, lists with commas
+OF_THE_HOST = (
+    "MAINTENANCE_STATE_DIRECTORY",
+    "MAINTENANCE_LAYERS",
+    "MAINTENANCE_TRUSTED_PROXIES",
+    "MAINTENANCE_REASON",
+    "MAINTENANCE_MESSAGE",
+    "MAINTENANCE_END",
+    "MAINTENANCE_READ_ONLY",
+)
+
 Look = Callable[[], Optional[Maintenance]]
 
 
@@ -155,7 +166,12 @@ def load() -> Options:
 
 
 def get(name: str) -> Any:
-    """Give a setting as the project has it, else its default."""
+    """Give a setting as the project has it, else as the environment has what is the host's, else its default."""
+    if name in OF_THE_HOST and not hasattr(settings, name) and name in os.environ:
+        words = os.environ[name]
+        return (
+            [word.strip() for word in words.split(",") if word.strip()] if isinstance(DEFAULTS[name], list) else words
+        )
     return getattr(settings, name, DEFAULTS[name])
 
 

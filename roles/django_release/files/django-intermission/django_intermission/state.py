@@ -4,7 +4,7 @@
 
     <directory>/
       on             maintenance is on exactly while this name exists. Normally a symlink to windows/<id>; a plain file counts too
-      windows/<id>/  one window, whole before it is opened: window.json
+      windows/<id>/  one window, whole before it is opened: window.json; and an empty file django, where Nginx is to let pass
 
 Nothing here raises, and nothing opens the site by accident: a flag whose window cannot be read closes with the built-in text, and so
 does a directory that cannot be looked into.
@@ -87,6 +87,7 @@ class Maintenance:
     end: Optional[datetime] = None
     read_only: bool = False
     window_id: Optional[str] = None
+    site: str = ""
     bypass_digest: Optional[str] = None
 
     @classmethod
@@ -100,6 +101,7 @@ class Maintenance:
             end=parse_instant(window.end) if window.end else None,
             read_only=window.read_only,
             window_id=window.id,
+            site=window.site,
             bypass_digest=window.bypass_digest if isinstance(window.bypass_digest, str) else None,
         )
 

@@ -111,7 +111,7 @@ class StateWriter:
         return free
 
     def _stage(self, window: Window) -> None:
-        """Write a window whole, then give it its name; Nginx finds the methods that pass as names of files."""
+        """Write a window whole, then give it its name; Nginx finds as names of files that it lets pass, and which methods."""
         partial = self.windows / f".{window.id}.partial"
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()
@@ -121,6 +121,8 @@ class StateWriter:
             for method in SAFE_METHODS:
                 (partial / "methods" / method).touch()
             (partial / "methods").chmod(DIRECTORY_MODE)
+        if window.layer == "django":
+            (partial / "django").touch()
         file = partial / "window.json"
         with file.open("w", encoding="utf-8") as stream:
             stream.write(window.to_json())
