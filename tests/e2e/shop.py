@@ -55,7 +55,10 @@ class Shop(Site):
         return Shop(self.root, self.first_port, NODES[:1])
 
     def at(self, version: str) -> None:
-        """Bring the site to a version, open and with data of that version: by a deploy once, and then from a copy of its files."""
+        """Bring all of the site to a version, open and with data of that version: by a deploy once, then from a copy of its files."""
+        if self.nodes != NODES:
+            Shop(self.root, self.first_port).at(version)
+            return
         saved = self.root / "saved" / version
         if saved.exists():
             for node in NODES:
