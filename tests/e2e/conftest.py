@@ -44,6 +44,12 @@ def shop(demo: tuple[Shop, subprocess.CompletedProcess[str]]) -> Shop:
 
 
 @pytest.fixture
+def lone(shop: Shop) -> Shop:
+    """The site as if it had one node."""
+    return shop.alone()
+
+
+@pytest.fixture
 def fresh(short_tmp: Path) -> Iterator[Shop]:
     """Two nodes on which nothing has been deployed yet."""
     fresh = Shop(short_tmp / "fresh", free_ports(2))

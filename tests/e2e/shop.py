@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,28 +25,40 @@ DEPLOYED = (
     "*/state",
     "shop.sqlite3*",
 )
+ONE_NODE = CHECKOUT / "tests/e2e/one_node"
 ORDER_LINES = 50_000  # a quarter of what `make demo` has: enough for a migration of a second or two
 
 __all__ = ["BIN", "CHECKOUT", "NODES", "ORDER_LINES", "Answer", "Run", "Shop", "free_ports", "wait_until"]
 
 
 class Shop(Site):
-    """Two nodes below one root, as inventory/demo describes them."""
+    """Two nodes below one root, as inventory/demo describes them; or the first of them, as if it were all of the site."""
 
-    def __init__(self, root: Path, first_port: int) -> None:
+    def __init__(self, root: Path, first_port: int, nodes: Sequence[str] = NODES) -> None:
         self.root = root
-        self.ports = {node: first_port + number for number, node in enumerate(NODES)}
+        self.first_port = first_port
+        self.nodes = nodes
+        self.ports = {node: first_port + number for number, node in enumerate(nodes)}
         environment = {
             **os.environ,
             "INTERMISSION_DEMO_ROOT": str(root),
             "INTERMISSION_DEMO_PORT": str(first_port),
             "INTERMISSION_DEMO_LINES": str(ORDER_LINES),
         }
+        if len(nodes) == 1:
+            environment["ANSIBLE_INVENTORY"] = str(ONE_NODE)
         urls = {node: f"http://127.0.0.1:{port}" for node, port in self.ports.items()}
         super().__init__(urls, "shop.example", environment)
 
+    def alone(self) -> Shop:
+        """The first node without the other: for what one node shows as well, in little more than half of the time."""
+        return Shop(self.root, self.first_port, NODES[:1])
+
     def at(self, version: str) -> None:
-        """Bring the site to a version, open and with data of that version: by a deploy once, and then from a copy of its files."""
+        """Bring all of the site to a version, open and with data of that version: by a deploy once, then from a copy of its files."""
+        if self.nodes != NODES:
+            Shop(self.root, self.first_port).at(version)
+            return
         saved = self.root / "saved" / version
         if saved.exists():
             for node in NODES:
@@ -87,7 +100,7 @@ class Shop(Site):
 
     def tree(self) -> dict[str, tuple[int, str]]:
         """Every name below the nodes with its type, mode and target or size, without what the servers write."""
-        names = (path for node in NODES for path in sorted((self.root / node).rglob("*")))
+        names = (path for node in self.nodes for path in sorted((self.root / node).rglob("*")))
         return {
             str(path): (path.lstat().st_mode, os.readlink(path) if path.is_symlink() else str(path.lstat().st_size))
             for path in names

@@ -15,6 +15,12 @@ from e2e.shop import Shop
 ON = "playbooks/maintenance_on.yml"
 
 
+@pytest.fixture(scope="module")
+def shop(shop: Shop) -> Shop:
+    """The site as if it had one node."""
+    return shop.alone()
+
+
 def refused(shop: Shop, playbook: str, variables: dict[str, object], *sentences: str) -> None:
     """Run a playbook that has to fail with these sentences and to leave all as it was."""
     before = shop.tree()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from e2e.shop import CHECKOUT, NODES, Shop
+from e2e.shop import CHECKOUT, Shop
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -16,14 +16,14 @@ def version_2(shop: Shop) -> None:
     shop.at("v2")
 
 
-def test_the_same_version_again_changes_nothing_and_opens_no_window(shop: Shop) -> None:
+def test_the_same_version_again_changes_nothing_and_opens_no_window(lone: Shop) -> None:
     """Under the playbook's name in the collection."""
-    before, opened = shop.tree(), [entry for entry in shop.journal() if entry["event"] == "opened"]
-    run = shop.playbook("intermission.django.deploy", django_release_version="v2")
+    before, opened = lone.tree(), [entry for entry in lone.journal() if entry["event"] == "opened"]
+    run = lone.playbook("intermission.django.deploy", django_release_version="v2")
     assert run.status == 0, run.output
-    assert {host: counts["changed"] for host, counts in run.recap().items()} == dict.fromkeys(NODES, 0)
-    assert [entry for entry in shop.journal() if entry["event"] == "opened"] == opened
-    assert shop.tree() == before
+    assert {host: counts["changed"] for host, counts in run.recap().items()} == dict.fromkeys(lone.nodes, 0)
+    assert [entry for entry in lone.journal() if entry["event"] == "opened"] == opened
+    assert lone.tree() == before
 
 
 def test_check_and_diff_work_on_the_first_run_and_change_nothing(fresh: Shop) -> None:
@@ -35,15 +35,15 @@ def test_check_and_diff_work_on_the_first_run_and_change_nothing(fresh: Shop) ->
     assert fresh.tree() == before
 
 
-def test_check_prints_the_plan_of_a_deploy_with_a_migration(shop: Shop) -> None:
-    run = shop.playbook("playbooks/rollback.yml", "--check")
+def test_check_prints_the_plan_of_a_deploy_with_a_migration(lone: Shop) -> None:
+    run = lone.playbook("playbooks/rollback.yml", "--check")
     assert run.status == 0, run.output
     assert "back before orders.0002_orderline_total_cents" in run.stdout
-    assert shop.versions() == {"2"}
+    assert lone.versions() == {"2"}
 
 
 def test_a_release_without_migration_is_taken_up_without_a_window(shop: Shop, record: Path) -> None:
-    with shop.visitors(record, rate=40):
+    with shop.visitors(record):
         run = shop.deploy("v2_1")
     assert run.status == 0, run.output
     assert "No migration is pending" in run.words
@@ -53,15 +53,15 @@ def test_a_release_without_migration_is_taken_up_without_a_window(shop: Shop, re
     assert shop.versions() == {"2.1"}
 
 
-def test_a_changed_setting_is_taken_up_by_the_same_release(shop: Shop) -> None:
+def test_a_changed_setting_is_taken_up_by_the_same_release(lone: Shop) -> None:
     environment = {
         "SHOP_SECRET_KEY": "another",
         "SHOP_DATABASE": "{{ demo_root }}/shop.sqlite3",
         "SHOP_STATIC_ROOT": "{{ demo_node }}/shop/shared/static",
         "SHOP_ALLOWED_HOSTS": "shop.example,127.0.0.1",
     }
-    assert shop.deploy("v2", django_release_environment=environment).status == 0
-    content = (shop.root / "web1/shop/environment").resolve()
+    assert lone.deploy("v2", django_release_environment=environment).status == 0
+    content = (lone.root / "web1/shop/environment").resolve()
     assert 'SHOP_SECRET_KEY="another"' in content.read_text()
     assert content.stat().st_mode & 0o777 == 0o600
 
@@ -81,30 +81,30 @@ def test_rollback_goes_back_with_the_schema(shop: Shop, record: Path) -> None:
         assert after[table]["rows"] >= before[table]["rows"]
 
 
-def test_an_older_release_is_not_put_on_a_newer_schema(shop: Shop) -> None:
-    shop.at("v2")
-    run = shop.deploy("v1")
+def test_an_older_release_is_not_put_on_a_newer_schema(lone: Shop) -> None:
+    lone.at("v2")
+    run = lone.deploy("v1")
     assert run.status == 2
     assert "The database has migrations that v1 does not know: orders.0002_orderline_total_cents" in run.words
     assert "ansible-playbook playbooks/rollback.yml" in run.words
-    assert shop.versions() == {"2"}
+    assert lone.versions() == {"2"}
 
 
-def test_the_site_can_come_from_git(shop: Shop, tmp_path: Path) -> None:
-    shop.at("v1")
+def test_the_site_can_come_from_git(lone: Shop, tmp_path: Path) -> None:
+    lone.at("v1")
     repository = tmp_path / "shop"
     subprocess.run([sys.executable, "demo/build.py", "v1", str(repository)], cwd=CHECKOUT, check=True)
     git = ["git", "-C", str(repository), "-c", "user.name=t", "-c", "user.email=t@example.com"]
     for command in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "one"], ["tag", "v1"]):
         subprocess.run([*git, *command], check=True)
     commit = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
-    run = shop.playbook("deploy.yml", django_release_source=f"git+file://{repository}", django_release_version="v1")
+    run = lone.playbook("deploy.yml", django_release_source=f"git+file://{repository}", django_release_version="v1")
     assert run.status == 0, run.output
-    assert (shop.root / "web1/shop/current").resolve().name == commit[:12]
-    again = shop.playbook("deploy.yml", django_release_source=f"git+file://{repository}", django_release_version="v1")
+    assert (lone.root / "web1/shop/current").resolve().name == commit[:12]
+    again = lone.playbook("deploy.yml", django_release_source=f"git+file://{repository}", django_release_version="v1")
     assert again.recap()["web1"]["changed"] == 0
 
 
-def test_playbooks_run_by_their_collection_name(shop: Shop) -> None:
-    run = shop.playbook("intermission.django.maintenance_status")
+def test_playbooks_run_by_their_collection_name(lone: Shop) -> None:
+    run = lone.playbook("intermission.django.maintenance_status")
     assert run.status == 0, run.output

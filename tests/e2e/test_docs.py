@@ -35,6 +35,12 @@ def all_commands() -> list[str]:
     return found
 
 
+@pytest.fixture(scope="module")
+def shop(shop: Shop) -> Shop:
+    """The site as if it had one node."""
+    return shop.alone()
+
+
 @pytest.fixture(autouse=True, scope="module")
 def version_2(shop: Shop) -> None:
     shop.at("v2")

@@ -58,32 +58,32 @@ def test_a_failed_migration_holds_the_site_closed_and_says_what_to_do(shop: Shop
     assert after["orders_orderline"]["rows"] >= before["orders_orderline"]["rows"]
 
 
-def test_a_second_deploy_that_fails_before_it_migrates_keeps_the_site_closed(shop: Shop) -> None:
+def test_a_second_deploy_that_fails_before_it_migrates_keeps_the_site_closed(lone: Shop) -> None:
     """The first has left the database between two versions: the code from before must not be started on it."""
-    assert shop.deploy("fails_halfway").status == 2
-    run = shop.deploy("v2", maintenance_window_proof_url="http://127.0.0.1:1/", maintenance_window_proof_seconds=0)
+    assert lone.deploy("fails_halfway").status == 2
+    run = lone.deploy("v2", maintenance_window_proof_url="http://127.0.0.1:1/", maintenance_window_proof_seconds=0)
     assert run.status == 2
     assert "FAILED in the phase close of v2" in run.words
     assert (
         "STATE shop stays closed: visitors see the maintenance page. A deploy before this one left it closed"
         in run.words
     )
-    assert shop.kinds() == {"maintenance"}
-    assert [shop.gunicorn(node, "status") for node in NODES] == [3, 3]
+    assert lone.kinds() == {"maintenance"}
+    assert [lone.gunicorn(node, "status") for node in lone.nodes] == [3, 3]
 
 
-def test_a_release_that_does_not_start_costs_visitors_nothing(shop: Shop, record: Path) -> None:
-    with shop.visitors(record):
-        run = shop.deploy("does_not_start")
+def test_a_release_that_does_not_start_costs_visitors_nothing(lone: Shop, record: Path) -> None:
+    with lone.visitors(record):
+        run = lone.deploy("does_not_start")
     assert run.status == 2
     assert (
         "STATE This run has left the database as it was. shop serves the version from before; this run has renewed"
         in run.words
     )
     assert "what check and collectstatic --noinput wrote." in run.words
-    assert set(only_app_and_maintenance(shop, record)) == {"app 1"}
-    live = json.loads((shop.root / "web1/shop/live.json").read_text())["release"]
-    assert (shop.root / "web1/shop/current").resolve().name == live
+    assert set(only_app_and_maintenance(lone, record)) == {"app 1"}
+    live = json.loads((lone.root / "web1/shop/live.json").read_text())["release"]
+    assert (lone.root / "web1/shop/current").resolve().name == live
 
 
 def test_a_failure_after_the_gate_has_closed_reopens_every_node(shop: Shop, record: Path) -> None:
@@ -106,16 +106,16 @@ def test_a_failure_after_the_gate_has_closed_reopens_every_node(shop: Shop, reco
     ],
 )
 def test_a_server_that_leads_elsewhere_is_not_left_behind_by_a_failure(
-    shop: Shop, version: str, failure: dict[str, object], phase: str
+    lone: Shop, version: str, failure: dict[str, object], phase: str
 ) -> None:
-    files = [shop.root / node / "nginx/conf.d/intermission-shop.server.conf" for node in NODES]
+    files = [lone.root / node / "nginx/conf.d/intermission-shop.server.conf" for node in lone.nodes]
     before = [file.read_text() for file in files]
-    run = shop.deploy(version, maintenance_page_app_socket=str(shop.root / "nobody.sock"), **failure)
+    run = lone.deploy(version, maintenance_page_app_socket=str(lone.root / "nobody.sock"), **failure)
     assert run.status == 2
     assert f"FAILED in the phase {phase}" in run.words
     assert ("Install the server that was kept" in run.words) is (phase == "close")
     assert [file.read_text() for file in files] == before
-    assert shop.versions() == {"1"}
+    assert lone.versions() == {"1"}
 
 
 def test_a5_a_host_that_cannot_be_reached_stops_the_deploy_for_all(shop: Shop) -> None:
@@ -144,6 +144,7 @@ def test_a5_a_host_that_drops_out_after_it_was_closed_stops_the_migration(shop: 
 
 
 def test_a_first_deploy_that_fails_leaves_a_closed_site_that_the_next_one_opens(fresh: Shop) -> None:
+    fresh = fresh.alone()
     run = fresh.deploy("v1", maintenance_window_proof_url="http://127.0.0.1:1/", maintenance_window_proof_seconds=0)
     assert run.status == 2
     assert "STATE This run has left the database as it was. shop stays closed" in run.words
@@ -191,9 +192,10 @@ def test_a9_a_controller_that_is_killed_leaves_a_state_that_one_rerun_finishes(
 ) -> None:
     with shop.visitors(record):
         deploy = shop.start_playbook("deploy.yml", django_release_version="v2")
-        wait_until(lambda: in_phase(shop, phase), f"the deploy is in the phase {phase}")
+        wait_until(lambda: in_phase(shop, phase) or deploy.poll() is not None, f"the deploy is in the phase {phase}")
         deploy.send_signal(signal.SIGKILL)
-        deploy.communicate()
+        output, errors = deploy.communicate()
+        assert deploy.returncode == -signal.SIGKILL, output + errors
         unfinished = {entry["host"]: entry["unfinished_deploy"] for entry in shop.current_status()["hosts"]}
         assert {record["holder"]["pid"] for record in unfinished.values() if record} == {deploy.pid}
         run = shop.deploy("v2")
@@ -210,10 +212,10 @@ def in_phase(shop: Shop, phase: str) -> bool:
         return False
 
 
-def test_secrets_stand_in_no_output_and_no_process_list(shop: Shop) -> None:
-    run = shop.playbook("deploy.yml", "-vvv", "--diff", django_release_version="v2_1")
+def test_secrets_stand_in_no_output_and_no_process_list(lone: Shop) -> None:
+    run = lone.playbook("deploy.yml", "-vvv", "--diff", django_release_version="v2_1")
     assert run.status == 0
     assert "only-for-the-demo-on-this-machine" not in run.output
     listed = subprocess.run(["ps", "axww"], capture_output=True, text=True, check=True).stdout
     assert "only-for-the-demo-on-this-machine" not in listed
-    assert os.stat(shop.root / "web1/shop/environment").st_mode & 0o777 == 0o600
+    assert os.stat(lone.root / "web1/shop/environment").st_mode & 0o777 == 0o600
