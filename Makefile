@@ -38,12 +38,15 @@ lint: .venv/check.stamp
 	ansible-lint
 
 quick: .venv/check.stamp
-	pytest --numprocesses=2 --dist=worksteal tests/unit tests/nginx tests/doctor
+	pytest --numprocesses=2 --dist=worksteal tests/unit tests/nginx tests/doctor tests/django_layer
 
 # Three targets at a time share the cores, those that take longest first. Logs: .logs/
 LONGEST := images check e2e molecule-deploy molecule-default
 test: .venv/check.stamp .venv/hosts.stamp .venv/browser.stamp
-	python tests/everything.py $(LONGEST) $(filter-out $(LONGEST),$(SCENARIOS:%=molecule-%) browser)
+	python tests/everything.py $(LONGEST) $(filter-out $(LONGEST),$(SCENARIOS:%=molecule-%) browser django)
+
+django: .venv/check.stamp
+	python tests/django_versions.py
 
 # Chromium, and fonts for each language of the page. What visitors would see is in .logs/screenshots/
 CHROMIUM := apt-get install -y --no-install-recommends chromium fonts-noto-core fonts-noto-cjk
@@ -65,7 +68,6 @@ $(SCENARIOS:%=molecule-%): molecule-%: .venv/hosts.stamp
 
 bench: .venv/bench.stamp
 	python -m benchmarks
-	python -m benchmarks.middleware
 
 clean:
 	if [ -x .venv/bin/python ]; then .venv/bin/python demo/demo.py stop; fi

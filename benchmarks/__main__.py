@@ -13,6 +13,7 @@ from benchmarks.cost import Kind, compare, separate
 from benchmarks.counts import instructions, system_calls
 from benchmarks.flips import begun_behind, flip_often, until_503
 from benchmarks.gunicorn import cpu_seconds, running_peer
+from benchmarks.middleware import measure as measure_middleware
 from benchmarks.report import (
     Bound,
     Row,
@@ -48,7 +49,8 @@ EXPLANATION = """\
 Each ratio is of two measurements of one run on one machine. Instructions (user space) and system calls are those of Nginx's
 single process for one request, counted as what a long run has more than a short one: they can be repeated. CPU time and answers
 per second swing with the machine: they are medians of rounds that take turns, spread from quartile to quartile. The CPU time of
-django-maintenance-mode is that of gunicorn's processes and of Nginx in front of them."""
+django-maintenance-mode is that of gunicorn's processes and of Nginx in front of them. The Django app's middleware and that of
+django-maintenance-mode are measured in one process, without a server: CPU time, medians of rounds that take turns."""
 INSTRUCTIONS = "{:,.0f} against {:,.0f} instructions"
 CALLS = "{:.1f} against {:.1f} system calls"
 
@@ -92,7 +94,8 @@ def measure() -> list[Row]:
         separate([gated, listed, bare, twin], [app])
         swinging_open = [*swinging_open_rows(listed, bare, twin)]
         swinging_closed = [*swinging_closed_rows(site, gated)]
-        return [*counted_open, *swinging_open, *counted_closed, *swinging_closed, *peer, *flips]
+        middleware = measure_middleware(site.root / "middleware")
+        return [*counted_open, *swinging_open, *counted_closed, *swinging_closed, *peer, *flips, *middleware]
 
 
 def counted_open_rows(site: Site) -> Iterator[Row]:

@@ -1,6 +1,7 @@
 """Run the Django app's tests over every Django that it supports, each with the oldest Python on PATH that fits.
 
-The package is installed by pip too, as a site would do it. Says plainly which versions could not be run here.
+The package is installed by pip too, as a site would do it, and one of them measures that the tests reach every branch. Says plainly
+which versions could not be run here.
 """
 
 from __future__ import annotations
@@ -54,6 +55,11 @@ def constraints(django: str) -> str:
     return re.sub(r"^(django|asgiref|sqlparse)==.*\n", "", text, flags=re.MULTILINE) + f"django=={django}\n"
 
 
+def measured(lane: Lane) -> list[str]:
+    """Give what measures the coverage of the tests, in one of the lanes."""
+    return ["coverage", "run", "-m"] if lane is LANES[1] else []
+
+
 def passes(lane: Lane, python: str) -> bool:
     """Make the virtual environment of a lane, and run the tests in it."""
     place = CHECKOUT / ".venv" / f"django-{lane.django}"
@@ -72,8 +78,13 @@ def passes(lane: Lane, python: str) -> bool:
                 None,
             ),
             ([own, "-I", "-c", INSTALLED_WORKS], scratch),
-            ([own, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/django_layer"], str(CHECKOUT)),
+            (
+                [own, "-m", *measured(lane), "pytest", "-q", "-p", "no:cacheprovider", "tests/django_layer"],
+                str(CHECKOUT),
+            ),
         ]
+        if measured(lane):
+            commands.append(([own, "-m", "coverage", "report"], str(CHECKOUT)))
         return all(subprocess.run(command, cwd=cwd, check=False).returncode == 0 for command, cwd in commands)
 
 
