@@ -57,7 +57,7 @@ browser: .venv/browser.stamp
 	pytest --durations=5 tests/browser
 
 e2e: .venv/hosts.stamp
-	pytest --durations=25 tests/e2e
+	pytest --numprocesses=2 --dist=loadfile --durations=25 tests/e2e
 
 images: .venv/hosts.stamp
 	python molecule/lab/lab.py bookworm

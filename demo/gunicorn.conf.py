@@ -12,6 +12,7 @@ bind = f"unix:{root}/app.sock"
 pidfile = f"{root}/gunicorn.pid"
 chdir = str(root / "current")
 workers = 2
+preload_app = True  # A reload starts another master, and importing Django is what a start takes longest for
 threads = 4
 timeout = 60
 graceful_timeout = 35

@@ -43,7 +43,7 @@ def test_unknown_site(shop: Shop, playbook: str) -> None:
     )
 
 
-@pytest.mark.parametrize("duration", ["-5m", "tomorrow", "30", "0m"])
+@pytest.mark.parametrize("duration", ["-5m", "tomorrow"])
 def test_nonsense_duration(shop: Shop, duration: str) -> None:
     refused(shop, ON, {"maintenance_window_for": duration}, duration, "maintenance_window_for", "for instance 30m")
 

@@ -69,7 +69,7 @@ def test_a_second_deploy_that_fails_before_it_migrates_keeps_the_site_closed(lon
         in run.words
     )
     assert lone.kinds() == {"maintenance"}
-    assert [lone.gunicorn(node, "status") for node in lone.nodes] == [3, 3]
+    assert [lone.gunicorn(node, "status") for node in lone.nodes] == [3]
 
 
 def test_a_release_that_does_not_start_costs_visitors_nothing(lone: Shop, record: Path) -> None:
