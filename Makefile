@@ -56,8 +56,9 @@ browser: .venv/browser.stamp
 		|| { echo 'Chromium is not here. On Debian, as root: $(CHROMIUM)' >&2; exit 1; }
 	pytest --durations=5 tests/browser
 
+# Each worker makes a demo for itself. In the order of the files, so that what test_demo.py looks at is as the demo left it.
 e2e: .venv/hosts.stamp
-	pytest --numprocesses=2 --dist=loadfile --durations=25 tests/e2e
+	pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder --durations=25 tests/e2e
 
 images: .venv/hosts.stamp
 	python molecule/lab/lab.py bookworm
