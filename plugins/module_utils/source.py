@@ -21,6 +21,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ansible_collections.intermission.django.plugins.module_utils.archives import extract
+
 ALWAYS_EXCLUDED = (".git", "__pycache__", "*.pyc", ".venv")
 ID_LENGTH = 12
 PACKAGES = ".intermission"  # Directory in a release of the wheels that are installed beside its requirements
@@ -169,7 +171,7 @@ def unpack(archive: Path, directory: Path) -> None:
                         path.chmod(0o755)
         else:
             with tarfile.open(archive) as tar:
-                tar.extractall(directory, filter="data")
+                extract(tar, directory)
     except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise SourceError(f"{archive} cannot be unpacked: {error}") from error
 

@@ -19,7 +19,7 @@ class OrderListView(ListView):
     """List all orders, latest first."""
 
     queryset = Order.objects.prefetch_related("customer")
-    paginate_by = 50
+    paginate_by = 20
 
 
 class OrderDetailView(DetailView):
