@@ -32,9 +32,11 @@ class Reply:
 def classify(spec: Spec, reply: Reply, version_header: str) -> Verdict:
     """Return the class of ``reply`` to ``spec``.
 
-    An answer that states the app's version came through to the app and is judged as the app's,
-    whatever it looks like: the maintenance gate is in front of the app, not in it.
+    An answer that states the app's version came through to the app and is judged as the app's, whatever it looks like,
+    unless the app says that it is its maintenance answer.
     """
+    if reply.headers.get("x-intermission") == "maintenance":
+        return _page(MAINTENANCE, maintenance_problems(spec, reply))
     if version := reply.headers.get(version_header):
         return _app(spec, reply, version)
     if _looks_like_maintenance(reply):
