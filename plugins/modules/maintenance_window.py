@@ -121,6 +121,10 @@ unfinished_deploy:
   description: The record of a deploy that is under way or has died, or none.
   returned: always
   type: dict
+pages:
+  description: The directory of the pages that visitors get where no window has its own.
+  returned: always
+  type: str
 others:
   description: The other sites that the host has.
   returned: with O(state=absent)
@@ -262,6 +266,7 @@ def main() -> None:
             "status": directory.status(),
             "journal": directory.journal(SHOWN_ENTRIES),
             "unfinished_deploy": DeployRecord(directory).read(),
+            "pages": str(directory.pages),
         }
         if params["state"] == "absent":
             said["others"] = [name for name in known_sites(params["state_root"]) if name != params["site"]]

@@ -1,4 +1,4 @@
-"""One demo for all end-to-end tests: made once by the demo itself, and brought to a known version by each module."""
+"""One site for all end-to-end tests of a process: made once, and brought to a known version by each module."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from e2e.shop import CHECKOUT, Shop, free_ports
+from e2e.shop import CHECKOUT, ORDER_LINES, Shop, free_ports
+
+DEMO = pytest.StashKey[Shop]()
 
 
 @pytest.fixture(scope="session")
@@ -22,25 +25,43 @@ def short_tmp() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def demo(short_tmp: Path) -> Iterator[tuple[Shop, subprocess.CompletedProcess[str]]]:
+def demo(short_tmp: Path, pytestconfig: pytest.Config) -> Iterator[tuple[Shop, subprocess.CompletedProcess[str]]]:
     """The site as `make demo` leaves it, and what that printed."""
-    shop = Shop(short_tmp / "demo", free_ports(2))
+    site = Shop(short_tmp / "demo", free_ports(2))
     command = [sys.executable, "demo/demo.py", "run"]
-    run = subprocess.run(command, cwd=CHECKOUT, env=shop.environment, capture_output=True, text=True, check=False)
-    try:
-        yield shop, run
-    finally:
-        subprocess.run([sys.executable, "demo/demo.py", "stop"], cwd=CHECKOUT, env=shop.environment, check=True)
-        shutil.rmtree(shop.root)
+    with ended(site):
+        run = subprocess.run(command, cwd=CHECKOUT, env=site.environment, capture_output=True, text=True, check=False)
+        pytestconfig.stash[DEMO] = site
+        yield site, run
 
 
 @pytest.fixture(scope="session")
-def shop(demo: tuple[Shop, subprocess.CompletedProcess[str]]) -> Shop:
-    """The site, once the demo has succeeded."""
-    site, run = demo
-    assert run.returncode == 0, run.stdout + run.stderr
-    site.at("v2")
-    return site
+def shop(short_tmp: Path, pytestconfig: pytest.Config) -> Iterator[Shop]:
+    """The site: the demo's where this process has run it, else one that was deployed without visitors."""
+    site = pytestconfig.stash.get(DEMO, None)
+    if site is not None:
+        site.at("v2")
+        yield site
+        return
+    site = Shop(short_tmp / "shop", free_ports(2))
+    with ended(site):
+        subprocess.run([sys.executable, "demo/prepare.py", str(site.root)], cwd=CHECKOUT, check=True)
+        run = site.deploy("v1")
+        assert run.status == 0, run.output
+        site.manage("generate_orders", "--lines", str(ORDER_LINES))
+        site.at("v1")
+        site.at("v2")
+        yield site
+
+
+@contextmanager
+def ended(site: Shop) -> Iterator[None]:
+    """End what runs of a site, and remove it."""
+    try:
+        yield
+    finally:
+        subprocess.run([sys.executable, "demo/demo.py", "stop"], cwd=CHECKOUT, env=site.environment, check=True)
+        shutil.rmtree(site.root)
 
 
 @pytest.fixture
@@ -52,11 +73,10 @@ def lone(shop: Shop) -> Shop:
 @pytest.fixture
 def fresh(short_tmp: Path) -> Iterator[Shop]:
     """Two nodes on which nothing has been deployed yet."""
-    fresh = Shop(short_tmp / "fresh", free_ports(2))
-    subprocess.run([sys.executable, "demo/prepare.py", str(fresh.root)], cwd=CHECKOUT, check=True)
-    yield fresh
-    subprocess.run([sys.executable, "demo/demo.py", "stop"], cwd=CHECKOUT, env=fresh.environment, check=True)
-    shutil.rmtree(fresh.root)
+    site = Shop(short_tmp / "fresh", free_ports(2))
+    with ended(site):
+        subprocess.run([sys.executable, "demo/prepare.py", str(site.root)], cwd=CHECKOUT, check=True)
+        yield site
 
 
 @pytest.fixture

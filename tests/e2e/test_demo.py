@@ -5,11 +5,22 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import sys
 from pathlib import Path
 
-from e2e.shop import NODES, ORDER_LINES, Shop
+import pytest
+
+from e2e.shop import CHECKOUT, NODES, ORDER_LINES, Shop
 
 Demo = tuple[Shop, subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="module")
+def shop(demo: Demo) -> Shop:
+    """The site as the demo left it."""
+    site, run = demo
+    assert run.returncode == 0, run.stdout + run.stderr
+    return site
 
 
 def answers(shop: Shop) -> list[dict[str, str]]:
@@ -67,3 +78,14 @@ def test_a_backup_from_before_the_migration_is_there(shop: Shop, tmp_path: Path)
     backups = sorted((shop.root / "backups").iterdir())
     assert len(backups) == 2
     assert all(backup.stat().st_mode & 0o777 == 0o600 for backup in backups)
+
+
+def test_what_a_reboot_left_behind_does_not_keep_it_from_ending(fresh: Shop) -> None:
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    for name in ("nginx/nginx.pid", "shop/gunicorn.pid"):
+        (fresh.root / "web1" / name).parent.mkdir(exist_ok=True)
+        (fresh.root / "web1" / name).write_text(f"{dead.pid}\n")
+    ended = subprocess.run([sys.executable, "demo/demo.py", "stop"], cwd=CHECKOUT, env=fresh.environment, check=False)
+    assert ended.returncode == 0
+    assert not (fresh.root / "web1/nginx/nginx.pid").exists()

@@ -136,6 +136,17 @@ def test_what_tasks_set_is_private(role: Path) -> None:
     assert public.isdisjoint(made), "a task changes an input"
 
 
+OF_ANOTHER_HOST = re.compile(r"(?:hostvars\[[^]]+\]|\bits)\.(\w+)|'extract', hostvars, \[?'(\w+)'")
+
+
+@each_role
+def test_of_another_host_only_what_it_has_found_out_is_read(role: Path) -> None:
+    """A role's defaults are not among a host's variables, so that what the inventory does not set would be undefined."""
+    texts = [path.read_text() for path in role.rglob("*") if path.suffix in (".yml", ".j2")]
+    names = {name for text in texts for match in OF_ANOTHER_HOST.findall(text) for name in match if name}
+    assert {name for name in names if not name.startswith("__")} <= {"intermission_site", "ansible_host"}
+
+
 @each_role
 def test_every_task_has_a_name_and_a_full_module_name(role: Path) -> None:
     keywords = {"name", "when", "vars", "loop", "loop_control", "register", "changed_when", "failed_when", "run_once"}
