@@ -21,6 +21,7 @@ MAINTENANCE = b'<html data-intermission="maintenance">back soon</html>\n'
 FALLBACK = b'<html data-intermission="fallback">sorry</html>\n'
 NGINX = b"<html><center>nginx</center>\r\n</html>\r\n"
 GATE = {"retry-after": "120", "cache-control": "no-store", "content-type": "text/html"}
+ITS_OWN = {"x-intermission": "maintenance"}
 NO_STORE = {"cache-control": "no-cache, No-Store"}
 PROBLEM = GATE | {"content-type": "application/problem+json"}
 
@@ -45,6 +46,8 @@ def date(offset: int) -> str:
         (GET, 500, app(), PAGE, "app error"),
         (POST, 200, app(), PAGE, "app error"),
         (GET, 503, app() | GATE, MAINTENANCE, "app error"),
+        (GET, 503, app() | GATE | ITS_OWN, MAINTENANCE, "maintenance"),
+        (GET, 503, app() | ITS_OWN, MAINTENANCE, "incomplete maintenance answer: no Retry-After"),
         (API, 200, app(), PAGE, "app error"),
         (GET, 200, app(), b"<html>hel", "incomplete app answer"),
         (API, 200, app(JSON), b"{", "incomplete app answer"),
