@@ -31,6 +31,7 @@ MAIN_CONFIGURATION = """\
 daemon off;
 pid nginx.pid;
 error_log stderr;
+{main_lines}
 events {{
     worker_connections 256;
 }}
@@ -77,12 +78,13 @@ class Site:
         http_lines: str = "",
         tls: Optional[Mapping[str, Any]] = None,
         access_log: str = "off",
+        main_lines: str = "",
         **inventory: Any,
     ) -> None:
         """Install the role's files in the form ``vhost`` or ``snippet``, with lines of the user's own, and start.
 
         With ``tls``, options of maintenance_page_tls, the site has a certificate and a port for TLS. ``access_log`` is for all
-        servers.
+        servers, ``main_lines`` stand outside of ``http``.
         """
         self.root = root
         self.state_root = root / "state"
@@ -95,7 +97,7 @@ class Site:
         self.authority = Authority(root)
         self.role = render(self.variables(server_lines) | self.tls_variables(tls) | inventory)
         self.state = StateDirectory(str(self.state_root), "shop")
-        self.install(server_lines, http_lines, access_log)
+        self.install(server_lines, http_lines, access_log, main_lines)
         self.write_state()
         self.app = App(self.socket)
         self.process = self.start(listening)
@@ -128,7 +130,7 @@ class Site:
         files = {"certificate": str(certificate), "key": str(key)}
         return {"maintenance_page_tls": {"listen": [f"127.0.0.1:{self.tls_port}"], **files, **options}}
 
-    def install(self, server_lines: str, http_lines: str, access_log: str) -> None:
+    def install(self, server_lines: str, http_lines: str, access_log: str, main_lines: str) -> None:
         """Write what a host has before the role, and what the role writes."""
         for name in ("conf.d", "snippets", "www/static", "www/.well-known/acme-challenge"):
             (self.root / name).mkdir(parents=True)
@@ -139,8 +141,8 @@ class Site:
             if content:
                 Path(path).write_text(content)
         user = f"user {WORKER} {_group_of(WORKER)};" if os.geteuid() == 0 else ""
-        main = MAIN_CONFIGURATION.format(user=user, socket=self.socket, http_lines=http_lines, access_log=access_log)
-        (self.root / "nginx.conf").write_text(main)
+        lines = {"main_lines": main_lines, "http_lines": http_lines, "access_log": access_log}
+        (self.root / "nginx.conf").write_text(MAIN_CONFIGURATION.format(user=user, socket=self.socket, **lines))
         if self.form == "snippet":
             snippet = self.root / "snippets/intermission-shop.conf"
             own = OWN_SERVER.format(port=self.port, www=self.www, snippet=snippet, server_lines=server_lines)

@@ -329,3 +329,36 @@ def test_websockets_reach_the_app_of_an_open_site(make_site: Callable[..., Site]
     assert (site.app.headers[-1]["Upgrade"], site.app.headers[-1]["Connection"]) == ("websocket", "upgrade")
     site.ask(path="/")
     assert (site.app.headers[-1].get("Upgrade"), site.app.headers[-1]["Connection"]) == (None, "close")
+
+
+# As long as large_client_header_buffers lets a line be
+LONGEST = 8100
+LONG_ACCEPT = {
+    "nothing that is known": ("x" * LONGEST, "text/plain"),
+    "nearly HTML": ("htm" * (LONGEST // 3), "text/plain"),
+    "HTML at last": ("text/xml, " * (LONGEST // 10 - 2) + "text/html", "text/html"),
+    "JSON at last": ("text/xml, " * (LONGEST // 10 - 3) + "application/json", "application/problem+json"),
+    "JSON that is not wanted, again and again": ("a/json;q=0, " * (LONGEST // 12 - 2) + "text/html", "text/html"),
+    "blanks": ("a/json;" + " " * (LONGEST - 40) + "q=0, text/html", "text/html"),
+}
+LONG_ACCEPT_LANGUAGE = {
+    "nothing that is known": ("x" * LONGEST, "en"),
+    "known at last": ("xx," * (LONGEST // 3 - 2) + "ja", "ja"),
+    "not wanted, again and again": ("de;q=0," * (LONGEST // 7 - 2) + "ja", "ja"),
+    "blanks": ("de;" + " " * (LONGEST - 40) + "q=0,ja", "ja"),
+}
+
+
+@pytest.mark.parametrize("jit", ["on", "off"])
+def test_headers_of_any_length_are_understood(make_site: Callable[..., Site], jit: str) -> None:
+    """Compiled regular expressions have a small stack, and interpreted ones a limit of steps."""
+    site = make_site("vhost", main_lines=f"pcre_jit {jit};")
+    site.open_window()
+    for name, (value, media_type) in LONG_ACCEPT.items():
+        answer = site.ask(headers={"Accept": value})
+        assert (answer.status, answer.headers["content-type"].partition(";")[0]) == (503, media_type), name
+    for name, (value, language) in LONG_ACCEPT_LANGUAGE.items():
+        answer = site.ask(headers={"Accept-Language": value})
+        assert answer.status == 503, name
+        assert f'<html lang="{language}"'.encode() in answer.body, name
+    assert "pcre" not in site.error_log.read_text()
