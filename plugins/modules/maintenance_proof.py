@@ -11,8 +11,8 @@ short_description: Prove over HTTP that a web host is closed or open
 version_added: 0.1.0
 description:
   - Asks a web host as a visitor would, with each method, until the answer is the expected one or the time is over.
-  - Closed means status 503 with the complete page, C(Retry-After) and C(Cache-Control: no-store); or the answer of the app's middleware,
-    which is known by the header C(X-Intermission). Changes nothing.
+  - Closed means status 503 with the complete page, C(Retry-After) and C(no-store) in C(Cache-Control); or the answer of the app's
+    middleware, which is known by the header C(X-Intermission). Changes nothing.
 attributes:
   check_mode:
     support: full

@@ -70,7 +70,7 @@ def test_what_is_the_hosts_may_come_from_the_environment(
         conf.forget()
         options = conf.current()
         assert options.host is not None
-        assert (options.host.path, options.host.layers) == (host.path, {"django"})
+        assert (options.host.path, options.host.layers) == (host.path, frozenset({"django"}))
         assert options.proxies.unix
         assert [str(network) for network in options.proxies.networks] == ["192.0.2.1/32"]
         host.open(layer="nginx")

@@ -232,7 +232,7 @@ def release(run_module: RunModule, tmp_path: Path) -> RunModule:
 def test_the_states_of_a_release(release: RunModule, tmp_path: Path) -> None:
     current = tmp_path / "srv" / "current"
     nothing = {"changed": False, "known": {}, "runnable": False, "current": None, "live": {}, "removed": []}
-    assert release("told") == {**nothing, "diff": {"before": "", "after": ""}}
+    assert release("told") == {**nothing, "closed_by_setting": False, "diff": {"before": "", "after": ""}}
     for state in ("unpacked", "prepared", "current", "live"):
         assert release(state, check=True)["changed"] is True, state
         assert release(state)["changed"] is True, state
