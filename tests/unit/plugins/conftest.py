@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import io
 import json
 import os
 import pwd
+import re
 import resource
 import shutil
 import socketserver
@@ -16,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
@@ -190,26 +192,54 @@ def closed_answer(http: Callable[..., bytes]) -> bytes:
     return http(503, PAGE, Retry_After="300", Cache_Control="no-store")
 
 
+def _run_playbook(
+    folder: Path, text: str, *options: str, inventory: str = "", **variables: str
+) -> subprocess.CompletedProcess[str]:
+    playbook, hosts = folder / "playbook.yml", folder / "hosts.yml"
+    playbook.write_text(text)
+    hosts.write_text(inventory)
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(folder),
+        "LC_ALL": "C.UTF-8",
+        "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"),
+        "ANSIBLE_COLLECTIONS_PATH": str(CHECKOUT / "collections"),
+        "ANSIBLE_LOCALHOST_WARNING": "false",
+        "ANSIBLE_INVENTORY_UNPARSED_WARNING": "false",
+        **variables,
+    }
+    program = Path(sys.executable).with_name("ansible-playbook")
+    command = [str(program), "-i", str(hosts) if inventory else "localhost,", str(playbook), *options]
+    command += ["-e", "ansible_python_interpreter={{ ansible_playbook_python }}"]
+    return subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, check=False)
+
+
 @pytest.fixture
 def ansible_playbook(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Run a playbook with this checkout's collection, its settings and nothing of the user's but ``variables`` of the environment."""
+    """Run a playbook with this checkout's collection, its settings and nothing of the user's but ``variables`` of the environment.
 
-    def run(text: str, *options: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        playbook = tmp_path / "playbook.yml"
-        playbook.write_text(text)
-        environment = {
-            "PATH": os.environ["PATH"],
-            "HOME": str(tmp_path),
-            "LC_ALL": "C.UTF-8",
-            "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"),
-            "ANSIBLE_COLLECTIONS_PATH": str(CHECKOUT / "collections"),
-            "ANSIBLE_LOCALHOST_WARNING": "false",
-            "ANSIBLE_INVENTORY_UNPARSED_WARNING": "false",
-            **variables,
-        }
-        program = Path(sys.executable).with_name("ansible-playbook")
-        command = [str(program), "-i", "localhost,", str(playbook), *options]
-        command += ["-e", "ansible_python_interpreter={{ ansible_playbook_python }}"]
-        return subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
+    The ``inventory`` is a text; without it there is localhost alone.
+    """
+    return functools.partial(_run_playbook, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def shared_playbook(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Do so for tests that share a run."""
+    return functools.partial(_run_playbook, tmp_path_factory.mktemp("shared"))
+
+
+@pytest.fixture(scope="session")
+def ansible_plays(
+    shared_playbook: Callable[..., subprocess.CompletedProcess[str]],
+) -> Callable[[Mapping[str, str]], dict[str, str]]:
+    """Run plays by name in one playbook, which is much cheaper than one for each; gives what each has printed."""
+
+    def run(plays: Mapping[str, str]) -> dict[str, str]:
+        texts = [text.replace("- hosts:", f"- name: {json.dumps(name)}\n  hosts:") for name, text in plays.items()]
+        ran = shared_playbook("\n".join(texts))
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+        _, *parts = re.split(r"^PLAY \[(.*)\] \**$", ran.stdout, flags=re.MULTILINE)
+        return dict(zip(parts[::2], parts[1::2], strict=True))
 
     return run

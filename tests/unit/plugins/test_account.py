@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+Plays = Callable[[Mapping[str, str]], dict[str, str]]
 TEMPLATE = Path(__file__).parents[3] / "roles" / "django_release" / "templates" / "account.txt.j2"
 ACCOUNT = f"""
-- name: Account
-  hosts: localhost
+- hosts: localhost
   connection: local
   gather_facts: false
   vars:
@@ -39,7 +38,7 @@ ACCOUNT = f"""
       intermission.django.report:
         text: "{{{{ lookup('ansible.builtin.template', '{TEMPLATE}') }}}}"
 """
-RESULT = {
+RESULT: dict[str, Any] = {
     "backup": "/b/shop.dump",
     "restore": ["mariadb --execute='DROP TABLE `new`' shop", "zcat /b/shop.sql.gz | mariadb shop"],
     "applied": ["tea.0002"],
@@ -47,75 +46,86 @@ RESULT = {
 }
 
 
-@pytest.mark.parametrize(
-    ("phase", "result", "said", "not_said"),
-    [
-        ("migrate", {"halfway": True}, ["It did not run in a transaction", *RESULT["restore"]], []),
-        ("migrate", {"halfway": False}, ["on localhost as tea, and", *RESULT["restore"]], ["transaction"]),
-        (
-            "migrate",
-            {"halfway": False, "backup": None, "restore": []},
-            ["tea.0003 failed"],
-            ["Or go back", "transaction"],
-        ),
-        ("close", {}, ["A deploy before this one left it closed", "this run has not migrated it"], ["tea.0003 failed"]),
-        ("activate", {"halfway": False, "failed_migration": None}, RESULT["restore"], ["transaction"]),
-    ],
-)
-def test_account(
-    ansible_playbook: Callable[..., subprocess.CompletedProcess[str]],
-    phase: str,
-    result: dict[str, Any],
-    said: list[str],
-    not_said: list[str],
-) -> None:
-    variables = {
-        "__django_release_phase": phase,
-        "__django_release_migrated": phase != "close",
-        "__django_migrate_result": {**RESULT, **result},
+ACCOUNTS: dict[str, tuple[str, dict[str, Any], list[str], list[str]]] = {
+    "halfway": ("migrate", {"halfway": True}, ["It did not run in a transaction", *RESULT["restore"]], []),
+    "undone": ("migrate", {"halfway": False}, ["on localhost as tea, and", *RESULT["restore"]], ["transaction"]),
+    "no backup": (
+        "migrate",
+        {"halfway": False, "backup": None, "restore": []},
+        ["tea.0003 failed"],
+        ["Or go back", "transaction"],
+    ),
+    "before": (
+        "close",
+        {},
+        ["A deploy before this one left it closed", "this run has not migrated it"],
+        ["tea.0003 failed"],
+    ),
+    "later": ("activate", {"halfway": False, "failed_migration": None}, RESULT["restore"], ["transaction"]),
+}
+
+
+def account(variables: dict[str, Any], **facts: Any) -> str:
+    """Give a play in which a host's facts and variables are these."""
+    note = f"    - name: More\n      ansible.builtin.set_fact: {json.dumps(facts)}\n\n" if facts else ""
+    more = "".join(f"    {name}: {json.dumps(value)}\n" for name, value in variables.items())
+    play = "".join(line for line in ACCOUNT.splitlines(True) if line.partition(":")[0].strip() not in variables)
+    return play.replace("  tasks:\n", f"{more}  tasks:\n").replace("    - name: Say it", f"{note}    - name: Say it")
+
+
+@pytest.fixture(scope="module")
+def accounts(ansible_plays: Plays) -> dict[str, str]:
+    return ansible_plays(
+        {
+            name: account(
+                {
+                    "__django_release_phase": phase,
+                    "__django_release_migrated": phase != "close",
+                    "__django_migrate_result": {**RESULT, **result},
+                }
+            )
+            for name, (phase, result, _said, _not_said) in ACCOUNTS.items()
+        }
+    )
+
+
+@pytest.mark.parametrize("name", ACCOUNTS)
+def test_account(accounts: dict[str, str], name: str) -> None:
+    _phase, _result, said, not_said = ACCOUNTS[name]
+    assert "stays closed: visitors see the maintenance page. Its background workers are stopped." in accounts[name]
+    assert "The app still runs on localhost: it does not stop" in accounts[name]
+    assert [text for text in said if text not in accounts[name]] == []
+    assert [text for text in not_said if text in accounts[name]] == []
+
+
+def test_an_account_claims_no_more_than_is_so(ansible_plays: Plays) -> None:
+    """Later plays have the facts of earlier ones, so that those with commands of manage.py come last."""
+    managed: dict[str, Any] = {"__django_release_managed": {}}
+    facts = {
+        "shop serves what it served before.": {"__maintenance_page_installed": {"changed": False}},
+        "shop serves the version from before; this run has renewed Nginx's gate and pages.": {
+            "__maintenance_page_installed": {"changed": True}
+        },
+        "has renewed Nginx's gate and pages, and what check and collectstatic --noinput wrote.": managed,
+        "this run has renewed what check and collectstatic --noinput wrote.": {
+            "__maintenance_page_installed": {"changed": False},
+            **managed,
+        },
     }
-    ran = ansible_playbook(ACCOUNT, "-e", json.dumps(variables))
-    assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert "stays closed: visitors see the maintenance page. Its background workers are stopped." in ran.stdout
-    assert "The app still runs on localhost: it does not stop" in ran.stdout
-    assert [text for text in said if text not in ran.stdout] == []
-    assert [text for text in not_said if text in ran.stdout] == []
-
-
-@pytest.mark.parametrize(
-    ("changed", "managed", "said"),
-    [
-        (False, None, "shop serves what it served before."),
-        (True, None, "shop serves the version from before; this run has renewed Nginx's gate and pages."),
-        (False, {}, "this run has renewed what check and collectstatic --noinput wrote."),
-        (True, {}, "has renewed Nginx's gate and pages, and what check and collectstatic --noinput wrote."),
-    ],
-)
-def test_an_account_claims_no_more_than_is_so(
-    ansible_playbook: Callable[..., subprocess.CompletedProcess[str]],
-    changed: bool,
-    managed: dict[str, Any] | None,
-    said: str,
-) -> None:
-    facts: dict[str, Any] = {"__maintenance_page_installed": {"changed": changed}}
-    facts["__django_release_flag_now"] = {"status": {"on": False}}
-    if managed is not None:
-        facts["__django_release_managed"] = managed
     variables = {
         "__django_release_phase": "prepare",
         "__django_release_touched": False,
         "__django_release_nothing_is_live": False,
         "django_release_manage_commands": [["check"], ["collectstatic", "--noinput"]],
     }
-    note = f"    - name: More\n      ansible.builtin.set_fact: {json.dumps(facts)}\n\n"
-    playbook = ACCOUNT.replace("    - name: Say it", f"{note}    - name: Say it")
-    ran = ansible_playbook(playbook, "-e", json.dumps(variables))
-    assert said in ran.stdout, ran.stdout + ran.stderr
+    off = {"status": {"on": False}}
+    plays = {said: account(variables, __django_release_flag_now=off, **its) for said, its in facts.items()}
+    for said, printed in ansible_plays(plays).items():
+        assert said in printed
 
 
 FAILURE = """
-- name: Failure
-  hosts: localhost
+- hosts: localhost
   connection: local
   gather_facts: false
   vars_files: ["{vars}"]
@@ -133,12 +143,13 @@ FAILURE = """
 """
 
 
-@pytest.mark.parametrize(
-    ("loop", "said"),
-    [("", "it is wrong"), ("loop: [one, two]", "one is wrong; two is wrong"), ("loop: [one]", "one is wrong")],
-)
-def test_what_a_failed_task_says(
-    ansible_playbook: Callable[..., subprocess.CompletedProcess[str]], loop: str, said: str
-) -> None:
-    ran = ansible_playbook(FAILURE.format(vars=TEMPLATE.parents[1] / "vars/main.yml", loop=loop))
-    assert f"SAID={said}=END" in ran.stdout, ran.stdout + ran.stderr
+def test_what_a_failed_task_says(ansible_plays: Plays) -> None:
+    loops = {
+        "it is wrong": "",
+        "one is wrong; two is wrong": "loop: [one, two]",
+        "one is wrong": "loop: [one]",
+    }
+    variables = TEMPLATE.parents[1] / "vars/main.yml"
+    printed = ansible_plays({said: FAILURE.format(vars=variables, loop=loop) for said, loop in loops.items()})
+    for said in loops:
+        assert f"SAID={said}=END" in printed[said]

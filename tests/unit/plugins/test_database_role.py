@@ -17,39 +17,32 @@ from ansible_collections.intermission.django.plugins.module_utils.database_serve
 
 Playbook = Callable[..., subprocess.CompletedProcess[str]]
 
-HOSTS = """
-- name: Inventory
-  hosts: localhost
+CHECK = """
+- hosts: "*_web1"
   gather_facts: false
   tasks:
-    - name: Make the site's web hosts
-      ansible.builtin.add_host:
-        name: "{{ item.name }}"
-        groups: "{{ item.groups }}"
-        ansible_connection: "{{ item.ansible_connection | default('local') }}"
-        ansible_port: "{{ item.ansible_port | default(22) }}"
-        ansible_host: "{{ item.address }}"
-      loop: "{{ hosts }}"
-      changed_when: false
+    - name: Take it or say what is wrong
+      block:
+        - name: Check
+          ansible.builtin.include_role:
+            name: intermission.django.django_database
+            tasks_from: preflight
+            public: true
 
-- name: Database
-  hosts: shop
-  gather_facts: false
-  vars:
-    intermission_site: shop
-    intermission_server_names: [shop.example]
-  tasks:
-    - name: Check
-      ansible.builtin.include_role:
-        name: intermission.django.django_database
-        tasks_from: preflight
-        public: true
-
-    - name: Show
-      ansible.builtin.debug:
-        msg: "URL={{ __django_database_url }} CLIENTS={{ __django_database_clients | sort | join(' ') }} END"
+        - name: Show
+          intermission.django.report:
+            text: >-
+              {{ inventory_hostname }} SAYS URL={{ __django_database_url }}
+              CLIENTS={{ __django_database_clients | sort | join(' ') }} END
+      rescue:
+        - name: Show
+          intermission.django.report:
+            text: "{{ inventory_hostname }} SAYS REFUSED={{ ansible_failed_result.msg }} END"
 """
 SERVE = """
+- hosts: shop
+  gather_facts: false
+  tasks:
     - name: Serve
       block:
         - name: All together
@@ -63,91 +56,103 @@ SERVE = """
           ansible.builtin.debug:
             msg: "RESCUED={{ inventory_hostname }} {{ ansible_failed_result.msg }}"
 """
-WEB1 = {"name": "web1", "groups": ["shop"], "address": "10.0.0.1"}
-WEB2 = {"name": "web2", "groups": ["shop"], "address": "10.0.0.2"}
-DB1 = {"name": "db1", "groups": ["databases"], "address": "10.0.0.9"}
-POSTGRESQL = {"django_database_engine": "postgresql", "django_database_password": "p@ss"}
-
-ASK = (
-    HOSTS[: HOSTS.index("    - name: Check\n")]
-    + """
+ASK = """
+- hosts: shop
+  gather_facts: false
+  tasks:
     - name: Ask
       ansible.builtin.include_role:
         name: intermission.django.django_database
         tasks_from: ask
 """
-)
+Hosts = dict[str, dict[str, Any]]
+WEB1: Hosts = {"web1": {"ansible_host": "10.0.0.1"}}
+WEB2: Hosts = {"web2": {"ansible_host": "10.0.0.2"}}
+DB1: Hosts = {"db1": {"ansible_host": "10.0.0.9"}}
+POSTGRESQL = {"django_database_engine": "postgresql", "django_database_password": "p@ss"}
 STATE = {"user": True, "owner": "shop", "encoding": "UTF8", "listen": "*", "hba": "/dev/null", "loaded": 1e12}
+FORGET = ASK.replace("tasks_from: ask", "tasks_from: forget")
+
+URLS: list[tuple[dict[str, Any], Hosts, str, str]] = [
+    ({}, WEB1 | WEB2, "", "10.0.0.1 10.0.0.2"),
+    (POSTGRESQL, WEB1, "postgres://SITE:p%40ss@127.0.0.1:5432/SITE", ""),
+    (POSTGRESQL, WEB1 | WEB2, "postgres://SITE:p%40ss@10.0.0.1:5432/SITE", "10.0.0.1 10.0.0.2"),
+    (
+        {
+            **POSTGRESQL,
+            "django_database_engine": "mariadb",
+            "django_database_host": "url3_db1",
+            "django_database_name": "pot",
+        },
+        WEB1 | WEB2 | DB1,
+        "mysql://SITE:p%40ss@10.0.0.9:3306/pot",
+        "10.0.0.1 10.0.0.2",
+    ),
+    (
+        {**POSTGRESQL, "django_database_address": "db.lan", "django_database_port": "5433"},
+        WEB1 | WEB2,
+        "postgres://SITE:p%40ss@db.lan:5433/SITE",
+        "10.0.0.1 10.0.0.2",
+    ),
+    ({"django_database_engine": "sqlite"}, WEB1, "sqlite:////srv/SITE/shared/private/db.sqlite3", ""),
+    ({"django_database_url": "postgis://u:p@db.lan/x"}, WEB1 | WEB2, "postgis://u:p@db.lan/x", "10.0.0.1 10.0.0.2"),
+]
+REFUSED: list[tuple[dict[str, Any], str]] = [
+    (
+        {"django_database_engine": "sqlite"},
+        "refused0_web1, refused0_web2 are 2 web hosts: each would have a database of its own",
+    ),
+    ({"django_database_url": "sqlite:////srv/db"}, "The site's database is SQLite, a file on one host"),
+    ({"django_database_url": "oracle://u:s3cret@h/n"}, "django_database_url starts with 'oracle:'"),
+    ({**POSTGRESQL, "django_database_url": "mysql://u:s3cret@h/n"}, "django_database_engine is postgresql"),
+    ({"django_database_engine": "postgresql"}, "django_database_password is not set"),
+    ({**POSTGRESQL, "django_database_password": "s3cret\u00e9"}, "the printable ones of ASCII"),
+    ({**POSTGRESQL, "django_database_host": "db7"}, "no host of the inventory has that name"),
+    ({**POSTGRESQL, "django_database_name": "postgres"}, "django_database_name is 'postgres'"),
+    ({**POSTGRESQL, "django_database_user": 'a"b'}, "and django_database_user is 'a\"b'"),
+    ({**POSTGRESQL, "intermission_platform": "command"}, "no database server is installed"),
+]
 
 
-def run(
-    ansible_playbook: Playbook, variables: dict[str, Any], *hosts: dict[str, Any], playbook: str = HOSTS
-) -> tuple[int, str]:
-    """Give the exit status and what was said, in one line."""
-    ran = ansible_playbook(playbook, "-e", json.dumps({"hosts": hosts, **variables}))
-    return ran.returncode, " ".join((ran.stdout + ran.stderr).split())
+def inventory(sites: dict[str, tuple[dict[str, Any], Hosts]]) -> str:
+    """Give an inventory of sites on this machine, with their variables and hosts; a host's name begins with its site's."""
+    common = {"ansible_connection": "local", "intermission_server_names": ["shop.example"]}
+    groups: dict[str, Any] = {"databases": {"hosts": {}, "vars": common}}
+    for name, (variables, hosts) in sites.items():
+        groups[name] = {"hosts": {}, "vars": {**common, "intermission_site": name, **variables}}
+        for host, its in hosts.items():
+            groups[name if host.startswith("web") else "databases"]["hosts"][f"{name}_{host}"] = its
+    return json.dumps({"all": {"children": groups}})
 
 
-@pytest.mark.parametrize(
-    ("variables", "hosts", "url", "clients"),
-    [
-        ({}, (WEB1, WEB2), "", "10.0.0.1 10.0.0.2"),
-        (POSTGRESQL, (WEB1,), "postgres://shop:p%40ss@127.0.0.1:5432/shop", ""),
-        (POSTGRESQL, (WEB1, WEB2), "postgres://shop:p%40ss@10.0.0.1:5432/shop", "10.0.0.1 10.0.0.2"),
-        (
-            {
-                **POSTGRESQL,
-                "django_database_engine": "mariadb",
-                "django_database_host": "db1",
-                "django_database_name": "tea",
-            },
-            (WEB1, WEB2, DB1),
-            "mysql://shop:p%40ss@10.0.0.9:3306/tea",
-            "10.0.0.1 10.0.0.2",
-        ),
-        (
-            {**POSTGRESQL, "django_database_address": "db.lan", "django_database_port": "5433"},
-            (WEB1, WEB2),
-            "postgres://shop:p%40ss@db.lan:5433/shop",
-            "10.0.0.1 10.0.0.2",
-        ),
-        ({"django_database_engine": "sqlite"}, (WEB1,), "sqlite:////srv/shop/shared/private/db.sqlite3", ""),
-        (
-            {"django_database_url": "postgis://u:p@db.lan/x"},
-            (WEB1, WEB2),
-            "postgis://u:p@db.lan/x",
-            "10.0.0.1 10.0.0.2",
-        ),
-    ],
-)
-def test_url(
-    ansible_playbook: Playbook, variables: dict[str, Any], hosts: tuple[dict[str, Any], ...], url: str, clients: str
-) -> None:
-    status, said = run(ansible_playbook, variables, *hosts)
-    assert status == 0, said
-    assert " ".join(f"URL={url} CLIENTS={clients} END".split()) in said
+def in_one_line(ran: subprocess.CompletedProcess[str]) -> str:
+    return " ".join((ran.stdout + ran.stderr).split())
 
 
-@pytest.mark.parametrize(
-    ("variables", "message"),
-    [
-        ({"django_database_engine": "sqlite"}, "web1, web2 are 2 web hosts: each would have a database of its own"),
-        ({"django_database_url": "sqlite:////srv/db"}, "The site's database is SQLite, a file on one host"),
-        ({"django_database_url": "oracle://u:s3cret@h/n"}, "django_database_url starts with 'oracle:'"),
-        ({**POSTGRESQL, "django_database_url": "mysql://u:s3cret@h/n"}, "django_database_engine is postgresql"),
-        ({"django_database_engine": "postgresql"}, "django_database_password is not set"),
-        ({**POSTGRESQL, "django_database_password": "s3cret\u00e9"}, "the printable ones of ASCII"),
-        ({**POSTGRESQL, "django_database_host": "db7"}, "no host of the inventory has that name"),
-        ({**POSTGRESQL, "django_database_name": "postgres"}, "django_database_name is 'postgres'"),
-        ({**POSTGRESQL, "django_database_user": 'a"b'}, "and django_database_user is 'a\"b'"),
-        ({**POSTGRESQL, "intermission_platform": "command"}, "no database server is installed"),
-    ],
-)
-def test_what_is_refused(ansible_playbook: Playbook, variables: dict[str, Any], message: str) -> None:
-    status, said = run(ansible_playbook, variables, WEB1, WEB2)
-    assert status == 2, said
-    assert message in said
+@pytest.fixture(scope="session")
+def checked(shared_playbook: Playbook) -> dict[str, str]:
+    """What the role has said to each site that is to be taken or refused."""
+    sites = {f"url{number}": (variables, hosts) for number, (variables, hosts, *_) in enumerate(URLS)}
+    sites |= {f"refused{number}": (variables, WEB1 | WEB2) for number, (variables, _) in enumerate(REFUSED)}
+    ran = shared_playbook(CHECK, inventory=inventory(sites))
+    said = in_one_line(ran)
+    assert ran.returncode == 0, said
     assert "s3cret" not in said
+    return {name: said.partition(f"{name}_web1 SAYS ")[2].partition(" END")[0] for name in sites}
+
+
+@pytest.mark.parametrize("number", range(len(URLS)))
+def test_url(checked: dict[str, str], number: int) -> None:
+    _variables, _hosts, url, clients = URLS[number]
+    name = f"url{number}"
+    assert checked[name] == f"URL={url.replace('SITE', name)} CLIENTS={clients}".strip()
+
+
+@pytest.mark.parametrize("number", range(len(REFUSED)))
+def test_what_is_refused(checked: dict[str, str], number: int) -> None:
+    _variables, message = REFUSED[number]
+    assert checked[f"refused{number}"].startswith("REFUSED=")
+    assert message in checked[f"refused{number}"]
 
 
 def play_server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, script: str) -> None:
@@ -159,22 +164,25 @@ def play_server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, script: str) ->
     monkeypatch.setenv("PATH", f"{runuser.parent}:{os.environ['PATH']}")
 
 
+def one_site(variables: dict[str, Any], *hosts: Hosts) -> str:
+    return inventory({"shop": (variables, {name: its for host in hosts for name, its in host.items()})})
+
+
 @pytest.mark.skipif(os.getuid() != 0, reason="the server is asked by root")
 def test_a_password_in_use_is_refused_before_anything_is_changed(
     ansible_playbook: Playbook, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     state = json.dumps({**STATE, "verifier": scram_verifier("in-use", b"salt")})
     play_server(monkeypatch, tmp_path, f"echo '{state}'")
-    status, said = run(ansible_playbook, {**POSTGRESQL, "django_database_password": "s3cret"}, WEB1, playbook=ASK)
-    assert status == 2, said
+    other = {**POSTGRESQL, "django_database_password": "s3cret"}
+    ran = ansible_playbook(ASK, inventory=one_site(other, WEB1))
+    said = in_one_line(ran)
+    assert ran.returncode == 2, said
     assert "django_database_password does not let it log in" in said
     assert "s3cret" not in said
     change = {**POSTGRESQL, "django_database_change_password": True}
-    status, said = run(ansible_playbook, change, WEB1, playbook=ASK)
-    assert (status, "changed=1" in said) == (0, False), said
-
-
-FORGET = ASK.replace("tasks_from: ask", "tasks_from: forget")
+    ran = ansible_playbook(ASK, inventory=one_site(change, WEB1))
+    assert (ran.returncode, "changed=1" in ran.stdout) == (0, False), in_one_line(ran)
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="the server is asked by root")
@@ -185,20 +193,18 @@ def test_former_clients_are_forgotten_where_there_are_any(
     (tmp_path / "pg_hba.conf").write_text(with_block("local all\n", "shop", former))
     state = {**STATE, "verifier": scram_verifier("p@ss", b"salt"), "hba": str(tmp_path / "pg_hba.conf")}
     play_server(monkeypatch, tmp_path, f"""case "$(cat)" in *json_build_object*) echo '{json.dumps(state)}' ;; esac""")
-    status, said = run(
-        ansible_playbook, {**POSTGRESQL, "__django_database_served": {"former": former}}, WEB1, playbook=FORGET
-    )
-    assert status == 0, said
-    assert ("hostssl" in (tmp_path / "pg_hba.conf").read_text(), "changed=1" in said) == (False, bool(former))
+    variables = {**POSTGRESQL, "__django_database_served": {"former": former}}
+    ran = ansible_playbook(FORGET, inventory=one_site(variables, WEB1))
+    assert ran.returncode == 0, in_one_line(ran)
+    assert ("hostssl" in (tmp_path / "pg_hba.conf").read_text(), "changed=1" in ran.stdout) == (False, bool(former))
 
 
 def test_a_database_host_that_cannot_be_reached_is_named_by_every_web_host(ansible_playbook: Playbook) -> None:
     """Ansible would take the web host that delegates to it for unreachable, and run no rescue there."""
-    playbook = HOSTS.partition("    - name: Check\n")[0] + SERVE
-    away = {"ansible_connection": "ansible.builtin.ssh", "ansible_port": 1, "address": "127.0.0.1"}
-    variables = {**POSTGRESQL, "django_database_host": "db1", "intermission_platform": "systemd"}
-    ran = ansible_playbook(playbook, "-e", json.dumps({"hosts": [WEB1, WEB2, {**DB1, **away}], **variables}))
-    said = " ".join((ran.stdout + ran.stderr).split())
-    for web in ("web1", "web2"):
-        assert f"RESCUED={web} db1, which carries the database: it could not be reached: " in said
+    away = {"ansible_connection": "ansible.builtin.ssh", "ansible_port": 1, "ansible_host": "127.0.0.1"}
+    variables = {**POSTGRESQL, "django_database_host": "shop_db1", "intermission_platform": "systemd"}
+    ran = ansible_playbook(SERVE, inventory=one_site(variables, WEB1, WEB2, {"db1": away}))
+    said = in_one_line(ran)
+    for web in ("shop_web1", "shop_web2"):
+        assert f"RESCUED={web} shop_db1, which carries the database: it could not be reached: " in said
     assert "unreachable=1" not in said

@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,6 +29,38 @@ PLAY = """
         name: intermission.django.maintenance_window
         tasks_from: {point}
 """
+ADDRESSES = """
+- name: Addresses
+  hosts: links
+  gather_facts: false
+  tasks:
+    - name: Role
+      ansible.builtin.include_role:
+        name: intermission.django.maintenance_window
+        tasks_from: preflight
+        public: true
+      vars:
+        maintenance_window_proof_ca: "{{ inventory_file }}"
+
+    - name: Show
+      intermission.django.report:
+        text: "{{ inventory_hostname }} HAS {{ maintenance_window_site_url }}"
+
+- name: Wrong addresses
+  hosts: wrong
+  gather_facts: false
+  tasks:
+    - name: Try
+      block:
+        - name: Window
+          ansible.builtin.include_role:
+            name: intermission.django.maintenance_window
+            tasks_from: open
+      rescue:
+        - name: Show
+          intermission.django.report:
+            text: "{{ inventory_hostname }} HAS {{ ansible_failed_result.msg }}"
+"""
 SITE = {
     "intermission_site": "shop",
     "intermission_server_names": ["shop.example"],
@@ -41,34 +74,46 @@ LINK = re.compile(r"^ +(\S+/_intermission/pass/)[A-Za-z0-9]{43}$", re.MULTILINE)
 def play(ansible_playbook: Callable[..., subprocess.CompletedProcess[str]], site: StateDirectory) -> Play:
     """Run an entry point of the role for a site of this machine, without the proof; gives what was printed."""
 
-    def run(point: str, status: int = 0, **inventory: Any) -> str:
+    def run(point: str, **inventory: Any) -> str:
         variables = {**SITE, "intermission_state_root": str(site.path.parent), **inventory}
         ran = ansible_playbook(PLAY.replace("{point}", point), "-e", json.dumps(variables))
-        assert ran.returncode == status, ran.stdout + ran.stderr
+        assert ran.returncode == 0, ran.stdout + ran.stderr
         return ran.stdout + ran.stderr
 
     return run
 
 
-@pytest.mark.parametrize(
-    ("inventory", "link"),
-    [
-        ({}, "http://shop.example"),
-        ({"maintenance_page_tls": {"listen": ["8443"]}}, "https://shop.example:8443"),
-        ({"maintenance_window_proof_url": "https://[2001:db8::1]/"}, "https://shop.example"),
-        ({"maintenance_window_proof_url": "http://127.0.0.1:8081/"}, "http://shop.example:8081"),
-        ({"maintenance_window_site_url": "https://www.shop.example/"}, "https://www.shop.example"),
-    ],
-)
-def test_the_link_is_where_visitors_reach_the_site(play: Play, inventory: dict[str, Any], link: str) -> None:
-    assert LINK.findall(play("open", maintenance_window_pass=True, **inventory)) == [f"{link}/_intermission/pass/"]
-
-
-@pytest.mark.parametrize("wrong", ["shop.example", "https://shop.example/shop/", "ftp://shop.example"])
-def test_an_address_that_makes_no_link_is_refused(play: Play, site: StateDirectory, wrong: str) -> None:
-    said = play("open", 2, maintenance_window_pass=True, maintenance_window_site_url=wrong)
-    assert f"maintenance_window_site_url is '{wrong}'. Write the site's address" in " ".join(said.split())
-    assert not site.flag.exists()
+def test_the_address_of_the_link_is_where_visitors_reach_the_site(
+    ansible_playbook: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    links: dict[str, dict[str, Any]] = {
+        "http://shop.example": {},
+        "https://shop.example:8443": {"maintenance_page_tls": {"listen": ["8443"]}},
+        "https://shop.example": {"maintenance_window_proof_url": "https://[2001:db8::1]/"},
+        "http://shop.example:8081": {"maintenance_window_proof_url": "http://127.0.0.1:8081/"},
+        "https://www.shop.example/": {"maintenance_window_site_url": "https://www.shop.example/"},
+    }
+    wrong = ["shop.example", "https://shop.example/shop/", "ftp://shop.example"]
+    hosts: dict[str, dict[str, Any]] = {f"link{number}": its for number, its in enumerate(links.values())}
+    hosts |= {f"wrong{number}": {"maintenance_window_site_url": url} for number, url in enumerate(wrong)}
+    common = {
+        **SITE,
+        "ansible_connection": "local",
+        "intermission_state_root": str(tmp_path),
+        "maintenance_window_pass": True,
+    }
+    groups = {
+        group: {"hosts": {name: its for name, its in hosts.items() if name.startswith(group.removesuffix("s"))}}
+        for group in ("links", "wrong")
+    }
+    groups["shop"] = {"hosts": dict.fromkeys(hosts, {})}
+    ran = ansible_playbook(ADDRESSES, inventory=json.dumps({"all": {"children": groups, "vars": common}}))
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    for number, url in enumerate(links):
+        assert f"link{number} HAS {url}\n" in ran.stdout
+    for number, url in enumerate(wrong):
+        assert f"wrong{number} HAS maintenance_window_site_url is '{url}'. Write the site's address" in ran.stdout
+    assert not list(tmp_path.rglob("on"))
 
 
 def cell(printed: str, title: str) -> str:
@@ -80,7 +125,13 @@ def cell(printed: str, title: str) -> str:
 
 def test_a_later_end_keeps_the_link_which_the_status_shows(play: Play, site: StateDirectory) -> None:
     nowhere = {"maintenance_window_proof_url": "http://127.0.0.1:1/"}
-    play("open", maintenance_window_pass=True, maintenance_window_for="30m")
+    opened = play(
+        "open",
+        maintenance_window_pass=True,
+        maintenance_window_for="30m",
+        maintenance_window_site_url="https://shop.example/",
+    )
+    assert LINK.findall(opened) == ["https://shop.example/_intermission/pass/"]
     (secret,) = (path.name for path in (site.flag / "pass").iterdir())
     printed = [play("open", maintenance_window_for="1h")]
     assert "The secret link of the window before it still lets its bearer pass." in printed[0]
