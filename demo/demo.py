@@ -27,8 +27,8 @@ FIRST_PORT = int(os.environ.get("INTERMISSION_DEMO_PORT") or 8081)
 URLS = {node: f"http://127.0.0.1:{FIRST_PORT + number}" for number, node in enumerate(NODES)}
 BIN = Path(sys.executable).parent
 ORDER_LINES = int(os.environ.get("INTERMISSION_DEMO_LINES") or 200_000)
-RATE = 20
-SETTLED_ANSWERS = 60
+RATE = 10
+SETTLED_ANSWERS = 40
 WAIT_SECONDS = 60.0
 
 

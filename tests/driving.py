@@ -129,7 +129,7 @@ class Site:
         return document
 
     @contextmanager
-    def visitors(self, record: Path, rate: int = 10, mix: str = "shop") -> Iterator[None]:
+    def visitors(self, record: Path, rate: int = 5, mix: str = "shop") -> Iterator[None]:
         """Let the load probe ask all web hosts meanwhile, ``rate`` times a second each, for the pages of ``mix``."""
         named = {node.partition(".")[0]: url for node, url in self.urls.items()}
         nodes = [part for node, url in named.items() for part in ("--node", f"{node}={url}")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -97,11 +98,12 @@ def test_the_site_can_come_from_git(lone: Shop, tmp_path: Path) -> None:
     git = ["git", "-C", str(repository), "-c", "user.name=t", "-c", "user.email=t@example.com"]
     for command in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "one"], ["tag", "v1"]):
         subprocess.run([*git, *command], check=True)
-    commit = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
-    run = lone.playbook("deploy.yml", django_release_source=f"git+file://{repository}", django_release_version="v1")
+    source = {"django_release_source": f"git+file://{repository}", "django_release_version": "v1"}
+    run = lone.playbook("deploy.yml", **source)
     assert run.status == 0, run.output
-    assert (lone.root / "web1/shop/current").resolve().name == commit[:12]
-    again = lone.playbook("deploy.yml", django_release_source=f"git+file://{repository}", django_release_version="v1")
+    release = json.loads((lone.root / "web1/shop/current/.release.json").read_text())
+    assert (release["version"], release["origin"]) == ("v1", f"file://{repository} v1")
+    again = lone.playbook("deploy.yml", **source)
     assert again.recap()["web1"]["changed"] == 0
 
 
