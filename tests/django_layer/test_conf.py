@@ -206,7 +206,9 @@ def test_what_the_settings_say(configure: Configure) -> None:
     [
         ([EARLY], False),
         ([EARLY, LATE], True),
-        (["nowhere.Middleware", "django_layer.test_conf.not_a_class", "django_layer.test_conf.Own"], True),
+        ([LATE, EARLY], False),
+        ([LATE], False),
+        (["nowhere.Middleware", "django_layer.test_conf.not_a_class", EARLY, "django_layer.test_conf.Own"], True),
     ],
 )
 def test_the_late_half_is_found(configure: Configure, middleware: list[str], found: bool) -> None:

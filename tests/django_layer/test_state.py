@@ -23,7 +23,9 @@ from hypothesis import strategies as st
 from django_layer.conftest import Configure, Host, instant
 from django_layer.visitors import Visit
 
-INSTANTS = st.datetimes(datetime(1000, 1, 1), timezones=st.just(timezone.utc)).map(times.format_instant)
+INSTANTS = st.datetimes(datetime(1000, 1, 1), datetime(9999, 12, 1), timezones=st.just(timezone.utc)).map(
+    times.format_instant
+)
 WINDOWS = st.builds(
     theirs.Window,
     id=st.text(),
@@ -35,7 +37,7 @@ WINDOWS = st.builds(
     opened_by=st.text(),
     layer=st.sampled_from(state.LAYERS),
     expires=st.booleans(),
-    bypass_digest=st.none() | st.text(),
+    bypass_digest=st.none() | st.from_regex(r"\A[0-9a-f]{64}\Z"),
     read_only=st.booleans(),
 )
 JSON = st.recursive(
@@ -323,7 +325,7 @@ def test_windows_of_another_layer(
 
 
 def test_a_flag_by_hand_is_of_every_layer(configure: Configure, host: Host, visit: Visit) -> None:
-    configure(MAINTENANCE_LAYERS=[])
+    configure(MAINTENANCE_LAYERS=["nginx"])
     (host.path / "on").touch()
     assert visit().status == 503
 

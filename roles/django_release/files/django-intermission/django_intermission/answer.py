@@ -39,7 +39,7 @@ def answer(request: HttpRequest, maintenance: Maintenance) -> HttpResponseBase:
             return _finished(_checked(call(request, maintenance)), maintenance)
         except Exception:
             _log_handler()
-    return _finished(_built(request, maintenance), maintenance)
+    return _ordinary(request, maintenance)
 
 
 async def aanswer(request: HttpRequest, maintenance: Maintenance) -> HttpResponseBase:
@@ -48,20 +48,43 @@ async def aanswer(request: HttpRequest, maintenance: Maintenance) -> HttpRespons
     if handler is not None:
         try:
             call: Any = handler if iscoroutinefunction(handler) else sync_to_async(handler)
-            return _finished(_checked(await call(request, maintenance)), maintenance)
+            response = await call(request, maintenance)
+            return _finished(
+                await sync_to_async(_checked)(response) if _waits(response) else _checked(response), maintenance
+            )
         except Exception:
             _log_handler()
-    return _finished(_built(request, maintenance), maintenance)
+    return _ordinary(request, maintenance)
 
 
 def _checked(response: object) -> HttpResponseBase:
     if not isinstance(response, HttpResponseBase):
         raise TypeError(f"MAINTENANCE_HANDLER gave {response!r}, which is no HttpResponse")
+    if _waits(response):
+        response.render()  # type: ignore[attr-defined]
     return response
+
+
+def _waits(response: object) -> bool:
+    """Tell whether a response is still to be rendered, which Django does for those of views alone."""
+    return not getattr(response, "is_rendered", True)
 
 
 def _log_handler() -> None:
     log.once("handler", "MAINTENANCE_HANDLER failed, visitors get the ordinary answer", exc_info=True)
+
+
+def _ordinary(request: HttpRequest, maintenance: Maintenance) -> HttpResponseBase:
+    """Give the answer without a handler, whatever there may be in settings and state that nobody has thought of."""
+    try:
+        return _finished(_built(request, maintenance), maintenance)
+    except Exception:
+        log.once("answer", "the maintenance page cannot be made, visitors get a line of text", exc_info=True)
+    name, value = MARK
+    headers = {"Retry-After": str(conf.DEFAULTS["MAINTENANCE_RETRY_AFTER"]), "Cache-Control": NEVER_CACHE, name: value}
+    response = HttpResponse(DETAIL, status=STATUS, content_type="text/plain; charset=utf-8", headers=headers)
+    response._has_been_logged = True  # type: ignore[attr-defined]
+    return response
 
 
 def _built(request: HttpRequest, maintenance: Maintenance) -> HttpResponse:
@@ -79,7 +102,7 @@ def _built(request: HttpRequest, maintenance: Maintenance) -> HttpResponse:
         response = HttpResponse(
             page(request, maintenance, options.template), status=STATUS, content_type="text/html; charset=utf-8"
         )
-    response.headers["Vary"] = "Accept"
+    response.headers["Vary"] = "Accept, Accept-Language" if options.speaks_languages else "Accept"
     return response
 
 
@@ -165,13 +188,23 @@ def _weight(parameters: list[str]) -> float:
 
 def page(request: HttpRequest, maintenance: Maintenance, name: str) -> str:
     """Render the project's template, without context processors, which may want a session or a database; else the built-in one."""
-    try:
-        template = own_template(name)
-        if template is not None:
-            return str(template.render({"request": request, "maintenance": maintenance}))
-    except Exception:
-        log.once("template", "the template %s cannot be shown, visitors get the built-in page", name, exc_info=True)
-    return built_in_page(maintenance, translation.get_language(), settings.TIME_ZONE)
+    with translation.override(language_of(request)):
+        try:
+            template = own_template(name)
+            if template is not None:
+                return str(template.render({"request": request, "maintenance": maintenance}))
+        except Exception:
+            log.once("template", "the template %s cannot be shown, visitors get the built-in page", name, exc_info=True)
+        return built_in_page(maintenance, translation.get_language(), settings.TIME_ZONE)
+
+
+def language_of(request: HttpRequest) -> str:
+    """Give the visitor's language as LocaleMiddleware finds it, though that stands behind; a thread still has the one before's."""
+    if hasattr(request, "LANGUAGE_CODE"):
+        return str(request.LANGUAGE_CODE)
+    if conf.current().speaks_languages:
+        return translation.get_language_from_request(request, check_path=True)
+    return str(settings.LANGUAGE_CODE)
 
 
 def own_template(name: str) -> Any:

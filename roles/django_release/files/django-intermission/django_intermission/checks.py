@@ -10,14 +10,11 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning
 from django.core.exceptions import ImproperlyConfigured
-from django.utils.module_loading import import_string
 
 from django_intermission import conf
 from django_intermission.addresses import Network
+from django_intermission.conf import AUTHENTICATION, EARLY, LATE, is_behind, is_middleware
 
-EARLY = "django_intermission.middleware.MaintenanceModeMiddleware"
-LATE = "django_intermission.middleware.MaintenanceModeLateMiddleware"
-AUTHENTICATION = "django.contrib.auth.middleware.AuthenticationMiddleware"
 MAY_STAND_BEFORE = (
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -39,7 +36,7 @@ def check_settings(app_configs: object, **_: Any) -> list[CheckMessage]:
 def middleware(options: conf.Options) -> Iterator[CheckMessage]:
     """Find where the middleware stands."""
     names = list(settings.MIDDLEWARE)
-    places = [number for number, name in enumerate(names) if _is(name, EARLY)]
+    places = [number for number, name in enumerate(names) if is_middleware(name, EARLY)]
     if not places:
         yield Warning(
             "The app is installed, and its middleware is not: the site cannot be closed.",
@@ -96,13 +93,11 @@ def users(options: conf.Options) -> Iterator[CheckMessage]:
     """Find out whether those who may pass by being logged in can be known."""
     if not options.asks_user:
         return
-    names = list(settings.MIDDLEWARE)
-    authenticated = [number for number, name in enumerate(names) if _is(name, AUTHENTICATION)]
-    deciding = [number for number, name in enumerate(names) if _is(name, LATE) or _is(name, EARLY)]
-    if not authenticated or not any(number > authenticated[0] for number in deciding):
+    decides_late = is_behind(LATE, AUTHENTICATION) and is_behind(LATE, EARLY)
+    if not decides_late and not is_behind(EARLY, AUTHENTICATION):
         yield Error(
             "Staff, superusers or a permission may pass, and nothing decides that after AuthenticationMiddleware: nobody passes.",
-            hint=f"Put '{LATE}' behind '{AUTHENTICATION}' in MIDDLEWARE.",
+            hint=f"Put '{LATE}' behind '{AUTHENTICATION}' in MIDDLEWARE, and '{EARLY}' first.",
             id="intermission.E002",
         )
     if not options.allowed_urls and not options.allowed_url_names:
@@ -149,17 +144,6 @@ def state_directory(options: conf.Options) -> Iterator[CheckMessage]:
             hint="Apply the role maintenance_page to this host, or run 'manage.py maintenance on', which makes it.",
             id="intermission.W010",
         )
-
-
-def _is(name: str, wanted: str) -> bool:
-    """Tell whether a middleware is the wanted one, or one made from it."""
-    if name == wanted:
-        return True
-    try:
-        found, base = import_string(name), import_string(wanted)
-    except ImportError:
-        return False
-    return isinstance(found, type) and issubclass(found, base)
 
 
 def _overlaps(network: Network, others: tuple[Network, ...]) -> bool:

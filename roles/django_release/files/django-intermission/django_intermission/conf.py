@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import Any, Optional, cast
 
 from django.conf import settings
@@ -19,12 +19,17 @@ from django.utils.module_loading import import_string
 from django_intermission import log
 from django_intermission.addresses import UNIX, Network, Proxies, parse_network
 from django_intermission.state import LAYERS, HostState, Maintenance
-from django_intermission.times import parse_instant
+from django_intermission.times import format_instant, parse_instant
 
+EARLY = "django_intermission.middleware.MaintenanceModeMiddleware"
+LATE = "django_intermission.middleware.MaintenanceModeLateMiddleware"
+AUTHENTICATION = "django.contrib.auth.middleware.AuthenticationMiddleware"
+LOCALE = "django.middleware.locale.LocaleMiddleware"
 ENVIRONMENT_VARIABLE = "MAINTENANCE_MODE"
 TRUE = ("1", "true", "yes", "on")
 FALSE = ("0", "false", "no", "off")
 FORMATS = ("html", "json")
+LONGEST = 366 * 24 * 3600
 HEADER = re.compile(r"[A-Za-z0-9]+(?:-[A-Za-z0-9]+)*")
 
 DEFAULTS: Mapping[str, Any] = {
@@ -100,8 +105,13 @@ class Options:
 
     @cached_property
     def has_late_half(self) -> bool:
-        """Tell whether the middleware's second half is there to ask who is logged in."""
-        return any(_is_late_half(path) for path in settings.MIDDLEWARE)
+        """Tell whether the middleware's second half is there to ask who is logged in, behind the first one."""
+        return is_behind(LATE, EARLY)
+
+    @cached_property
+    def speaks_languages(self) -> bool:
+        """Tell whether the project answers visitors in languages of theirs."""
+        return any(is_middleware(path, LOCALE) for path in settings.MIDDLEWARE)
 
 
 loaded: Optional[Options] = None
@@ -161,14 +171,14 @@ def load() -> Options:
         format=_format(),
         json_paths=_patterns("MAINTENANCE_JSON_PATHS"),
         handler=_callable("MAINTENANCE_HANDLER"),
-        redirect_url=_text("MAINTENANCE_REDIRECT_URL") or None,
+        redirect_url=_redirect_url(),
     )
 
 
 def get(name: str) -> Any:
     """Give a setting as the project has it, else as the environment has what is the host's, else its default."""
-    if name in OF_THE_HOST and not hasattr(settings, name) and name in os.environ:
-        words = os.environ[name]
+    if name in OF_THE_HOST and not hasattr(settings, name) and os.environ.get(name):
+        words = os.fsencode(os.environ[name]).decode(errors="replace")
         return (
             [word.strip() for word in words.split(",") if word.strip()] if isinstance(DEFAULTS[name], list) else words
         )
@@ -191,10 +201,14 @@ def _host() -> Optional[HostState]:
     layers = _strings("MAINTENANCE_LAYERS")
     if unknown := sorted(set(layers) - set(LAYERS)):
         raise ImproperlyConfigured(f"MAINTENANCE_LAYERS has {', '.join(unknown)}: there are {' and '.join(LAYERS)}")
+    if not layers:
+        raise ImproperlyConfigured(
+            "MAINTENANCE_LAYERS is empty, so that no window would close the site: name one or leave it away"
+        )
     if not directory:
         return None
     path = os.fspath(directory)
-    if not os.path.isabs(path):
+    if not os.path.isabs(path) or "\0" in path:
         raise ImproperlyConfigured(f"{name} is {path!r}: set it to an absolute path")
     return HostState(path, layers)
 
@@ -293,14 +307,23 @@ def _header() -> str:
     return "HTTP_" + header.upper().replace("-", "_")
 
 
-def _is_late_half(path: str) -> bool:
-    from django_intermission.middleware import MaintenanceModeLateMiddleware  # It reads these settings
+def is_behind(name: str, other: str) -> bool:
+    """Tell whether the last middleware of one kind stands behind the first of another."""
+    places = [
+        [place for place, path in enumerate(settings.MIDDLEWARE) if is_middleware(path, kind)] for kind in (name, other)
+    ]
+    return all(places) and places[0][-1] > places[1][0]
 
+
+def is_middleware(path: str, wanted: str) -> bool:
+    """Tell whether a middleware is the wanted one, or one made from it."""
+    if path == wanted:
+        return True
     try:
-        middleware = import_string(path)
+        found, base = import_string(path), import_string(wanted)
     except ImportError:
         return False
-    return isinstance(middleware, type) and issubclass(middleware, MaintenanceModeLateMiddleware)
+    return isinstance(found, type) and issubclass(found, base)
 
 
 def _end() -> Optional[datetime]:
@@ -308,11 +331,11 @@ def _end() -> Optional[datetime]:
     end = get(name)
     if end in (None, ""):
         return None
-    if isinstance(end, datetime) and end.tzinfo is not None:
-        return end.astimezone(timezone.utc)
     try:
+        if isinstance(end, datetime) and end.tzinfo is not None:
+            return parse_instant(format_instant(end))
         return parse_instant(end)
-    except (TypeError, AttributeError, ValueError) as error:
+    except (TypeError, AttributeError, ValueError, OverflowError) as error:
         raise ImproperlyConfigured(
             f"{name} is {end!r}: set it to an instant with its zone, such as '2026-12-01T02:00Z'"
         ) from error
@@ -321,9 +344,22 @@ def _end() -> Optional[datetime]:
 def _retry_after() -> Optional[int]:
     name = "MAINTENANCE_RETRY_AFTER"
     seconds = get(name)
-    if seconds is not None and (not isinstance(seconds, int) or isinstance(seconds, bool) or seconds < 0):
+    if seconds is not None and (
+        not isinstance(seconds, int) or isinstance(seconds, bool) or not 0 <= seconds <= LONGEST
+    ):
         raise ImproperlyConfigured(f"{name} is {seconds!r}: set it to a number of seconds, or to None for no header")
     return seconds
+
+
+def _redirect_url() -> Optional[str]:
+    name = "MAINTENANCE_REDIRECT_URL"
+    value = get(name)
+    url = str(value) if isinstance(value, Promise) else _text(name)
+    if url and not url.startswith(("/", "http://", "https://")):
+        raise ImproperlyConfigured(
+            f"{name} is {url!r}: set it to a path that begins with '/', to a whole URL, or to reverse_lazy(...)"
+        )
+    return url or None
 
 
 def _format() -> Optional[Callable[[HttpRequest], Optional[str]]]:

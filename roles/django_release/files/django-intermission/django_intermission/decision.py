@@ -5,8 +5,11 @@ from __future__ import annotations
 import hashlib
 import hmac
 from enum import Enum
+from functools import lru_cache
 from typing import Any, Optional
+from urllib.parse import unquote, urlsplit
 
+from django.conf import settings
 from django.http import HttpRequest
 from django.urls import Resolver404, ResolverMatch, resolve
 from django.utils import translation
@@ -23,11 +26,12 @@ EXEMPT = "maintenance_exempt"
 
 
 class Verdict(Enum):
-    """What becomes of a request: it passes, it is refused, or it depends on who is logged in."""
+    """What becomes of a request: it passes, it is refused, or it depends on who is logged in, or on the view that is called."""
 
     PASS = 1
     REFUSE = 2
     ASK_USER = 3
+    ASK_VIEW = 4
 
 
 def judge(request: HttpRequest, maintenance: Maintenance, options: Options) -> Verdict:
@@ -35,12 +39,13 @@ def judge(request: HttpRequest, maintenance: Maintenance, options: Options) -> V
     if (
         by_address(request, options)
         or is_allowed(request.path_info, options.allowed_urls)
-        or request.path == options.redirect_url
+        or by_redirect(request, options)
         or (maintenance.read_only and request.method in SAFE_METHODS)
         or by_secret(request, maintenance)
-        or by_view(request, options)
     ):
         return Verdict.PASS
+    if by_view(request, options):
+        return Verdict.ASK_VIEW
     return Verdict.ASK_USER if options.asks_user else Verdict.REFUSE
 
 
@@ -51,6 +56,20 @@ def by_address(request: HttpRequest, options: Options) -> bool:
     peer = request.META.get("REMOTE_ADDR") or ""
     forwarded = request.META.get(options.address_header) or ""
     return contains(options.bypass, options.proxies.client(peer, forwarded))
+
+
+def by_redirect(request: HttpRequest, options: Options) -> bool:
+    """Tell whether this is where visitors are sent, with a slash at its end or without; another site's path is not."""
+    if options.redirect_url is None:
+        return False
+    host, path = _place(options.redirect_url)
+    return host in ("", request.META.get("HTTP_HOST", "").lower()) and request.path.rstrip("/") == path
+
+
+@lru_cache(maxsize=8)
+def _place(url: str) -> tuple[str, str]:
+    parts = urlsplit(url)
+    return parts.netloc.lower(), unquote(parts.path).rstrip("/")
 
 
 def by_secret(request: HttpRequest, maintenance: Maintenance) -> bool:
@@ -69,7 +88,7 @@ def _digest(secret: str) -> bytes:
 
 
 def by_view(request: HttpRequest, options: Options) -> bool:
-    """Tell whether the view that Django would call may be called, by the name of its URL or by its decorator."""
+    """Tell whether the view that Django would call by now may be called; a later middleware may name another URLconf."""
     try:
         match = _resolve(request)
     except Resolver404:
@@ -78,6 +97,13 @@ def by_view(request: HttpRequest, options: Options) -> bool:
         log.once(
             "urls", "the URLs cannot be resolved (%r): no view passes by its name or decorator", error, exc_info=True
         )
+        return False
+    return may_be_called(match, options)
+
+
+def may_be_called(match: Optional[ResolverMatch], options: Options) -> bool:
+    """Tell whether a view may be called while the site is closed, by the name of its URL or by its decorator."""
+    if match is None:
         return False
     if match.view_name in options.allowed_url_names:
         return True
@@ -89,15 +115,9 @@ def by_view(request: HttpRequest, options: Options) -> bool:
 
 def _resolve(request: HttpRequest) -> ResolverMatch:
     """Find the view, also below i18n_patterns, whose language nobody has activated yet. Raises Resolver404."""
-    urlconf = getattr(request, "urlconf", None)
-    try:
-        return resolve(request.path_info, urlconf)
-    except Resolver404:
-        language = get_language_from_path(request.path_info)
-        if language is None:
-            raise
-        with translation.override(language):
-            return resolve(request.path_info, urlconf)
+    # A thread still has the language of the visitor before
+    with translation.override(get_language_from_path(request.path_info) or settings.LANGUAGE_CODE):
+        return resolve(request.path_info, getattr(request, "urlconf", None))
 
 
 def knows_user(request: HttpRequest) -> bool:

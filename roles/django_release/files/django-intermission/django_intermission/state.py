@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 import threading
 import time
@@ -28,6 +29,7 @@ from django_intermission.times import parse_instant
 
 SCHEMA = 1
 LAYERS = ("nginx", "django")
+DIGEST = re.compile(r"[0-9a-f]{64}")
 SIZE_LIMIT = 65536
 FULL_LOOK_SECONDS = 1.0
 SETTLED_SECONDS = 2.0
@@ -59,13 +61,18 @@ class Window:
             window = cls(**fields)
             if window.end is not None:
                 parse_instant(window.end)
+            if window.bypass_digest is not None and DIGEST.fullmatch(window.bypass_digest) is None:
+                raise ValueError("bypass_digest is no SHA-256 in hex")
         except (TypeError, KeyError, AttributeError, RecursionError) as error:
             raise ValueError(f"{type(error).__name__}: {error}") from error
         texts = (window.id, window.site, window.start, window.reason, window.message, window.opened_by, window.layer)
         flags = (window.expires, window.read_only)
         if not all(isinstance(value, str) for value in texts) or not all(isinstance(value, bool) for value in flags):
             raise ValueError("a field has the wrong type")
+        "".join(texts).encode()  # Half a surrogate pair is a ValueError
         parse_instant(window.start)
+        if window.layer not in LAYERS:
+            raise ValueError(f"no layer is named '{window.layer}'")
         return window
 
     def to_json(self) -> str:
@@ -102,7 +109,7 @@ class Maintenance:
             read_only=window.read_only,
             window_id=window.id,
             site=window.site,
-            bypass_digest=window.bypass_digest if isinstance(window.bypass_digest, str) else None,
+            bypass_digest=window.bypass_digest,
         )
 
 

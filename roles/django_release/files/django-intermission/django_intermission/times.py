@@ -6,6 +6,7 @@ import re
 from datetime import datetime, timedelta, timezone
 
 DURATION = re.compile(r"(?:(\d+)d)?\s*(?:(\d+)h)?\s*(?:(\d+)m)?\s*(?:(\d+)s)?")
+MARGIN = timedelta(days=3)
 INSTANT = re.compile(
     r"(\d{4})-(\d{2})-(\d{2})[T ](\d{2}):(\d{2})(?::(\d{2})(?:\.\d+)?)?\s*(?:(Z)|([+-])(\d{2}):?(\d{2}))", re.IGNORECASE
 )
@@ -19,10 +20,10 @@ def parse_instant(text: str) -> datetime:
     year, month, day, hour, minute, second, _, sign, zone_hours, zone_minutes = match.groups()
     offset = timedelta(hours=int(zone_hours or 0), minutes=int(zone_minutes or 0)) * (-1 if sign == "-" else 1)
     local = datetime(int(year), int(month), int(day), int(hour), int(minute), int(second or 0), tzinfo=timezone(offset))
-    try:
-        return local.astimezone(timezone.utc)
-    except OverflowError as error:
-        raise ValueError(f"'{text}' is outside the calendar") from error
+    # A zone may add a day to it, and the calendar ends there
+    if not MARGIN < local.replace(tzinfo=None) - datetime.min < datetime.max - datetime.min - MARGIN:
+        raise ValueError(f"'{text}' is at the end of the calendar")
+    return local.astimezone(timezone.utc)
 
 
 def parse_duration(text: str) -> timedelta:

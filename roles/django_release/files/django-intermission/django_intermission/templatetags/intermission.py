@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Optional
 
 from django import template
@@ -10,6 +11,7 @@ from django.template import Context
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
+from django_intermission import log
 from django_intermission.answer import built_in
 from django_intermission.context_processors import next_window
 from django_intermission.state import Maintenance
@@ -29,7 +31,15 @@ def maintenance_announcement() -> SafeString:
     window = next_window()
     if window is None or window.start is None:
         return SafeString("")
-    start = timezone.localtime(window.start)
+    try:
+        return _sentence(window, window.start)
+    except Exception:
+        log.once("announcement", "the window %s cannot be announced", window.window_id, exc_info=True)
+        return SafeString("")
+
+
+def _sentence(window: Maintenance, start_at: datetime) -> SafeString:
+    start = timezone.localtime(start_at)
     end = timezone.localtime(window.end) if window.end is not None else None
     values = {
         "start": start,
