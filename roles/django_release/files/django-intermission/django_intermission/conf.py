@@ -344,10 +344,14 @@ def _end() -> Optional[datetime]:
 def _retry_after() -> Optional[int]:
     name = "MAINTENANCE_RETRY_AFTER"
     seconds = get(name)
-    if seconds is not None and (
-        not isinstance(seconds, int) or isinstance(seconds, bool) or not 0 <= seconds <= LONGEST
-    ):
-        raise ImproperlyConfigured(f"{name} is {seconds!r}: set it to a number of seconds, or to None for no header")
+    if seconds is None:
+        return None
+    if not isinstance(seconds, int) or isinstance(seconds, bool) or not 0 <= seconds <= LONGEST:
+        # A number of thousands of digits cannot be written out
+        what = repr(seconds) if not isinstance(seconds, int) or -LONGEST <= seconds <= LONGEST else "out of range"
+        raise ImproperlyConfigured(
+            f"{name} is {what}: set it to a number of seconds, at most {LONGEST}, or to None for no header"
+        )
     return seconds
 
 
