@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import tomllib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
@@ -36,16 +37,24 @@ class Lane:
 LANES = (Lane("4.2.30", 9, 12), Lane("5.2.19", 10, 14), Lane("6.1.3", 12, 14))
 
 
-def interpreters() -> dict[int, str]:
-    """Find what is on PATH and really runs: the path of each minor version of Python 3."""
-    found: dict[int, str] = {}
+def candidates() -> Iterator[str]:
+    """Give what may be a Python: what is on PATH, and what pyenv has without having been told to use it."""
     for name in PYTHONS:
         path = shutil.which(name)
         if path is not None:
-            script = "import sys, ensurepip, venv; print(sys.version_info.minor)"
-            run = subprocess.run([path, "-c", script], capture_output=True, text=True, check=False)
-            if run.returncode == 0:
-                found.setdefault(int(run.stdout), path)
+            yield path
+            if Path(path).parent.name == "shims":
+                yield from map(str, sorted(Path(path).parent.parent.glob(f"versions/3.*/bin/{name}")))
+
+
+def interpreters() -> dict[int, str]:
+    """Find what really runs: the path of each minor version of Python 3."""
+    found: dict[int, str] = {}
+    for path in candidates():
+        script = "import sys, ensurepip, venv; print(sys.version_info.minor)"
+        run = subprocess.run([path, "-c", script], capture_output=True, text=True, check=False)
+        if run.returncode == 0:
+            found.setdefault(int(run.stdout), path)
     return found
 
 

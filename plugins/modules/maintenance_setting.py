@@ -96,7 +96,11 @@ from typing import Any, Union
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.intermission.django.plugins.module_utils.deploy import DeployRecord
 from ansible_collections.intermission.django.plugins.module_utils.setting import DigitSetting, EnvironmentSetting
-from ansible_collections.intermission.django.plugins.module_utils.state import StateDirectory, StateError
+from ansible_collections.intermission.django.plugins.module_utils.state import (
+    StateDirectory,
+    StateError,
+    is_of_deploy,
+)
 from ansible_collections.intermission.django.plugins.module_utils.terminal import printable
 
 
@@ -104,20 +108,21 @@ def change(setting: Union[DigitSetting, EnvironmentSetting], params: dict[str, A
     """Write the setting where it says something else, and give whether it does. Raises StateError, OSError and ValueError."""
     on = params["state"] == "on"
     about = {name: params[name] for name in ("reason", "message", "end", "read_only")}
-    if not setting.differs(on, about):
+    differs = setting.differs(on, about)
+    if not differs and setting.is_applied():
         return False
     directory = StateDirectory(params["state_root"], params["site"])
-    if DeployRecord(directory).read() is not None:
+    if DeployRecord(directory).read() is not None or is_of_deploy(directory.flagged_id()):
         raise StateError(
-            f"a deploy of {params['site']} is under way or has died, and the app is not restarted meanwhile. See "
+            f"a deploy of {params['site']} is under way, or has died or failed, and the app is not restarted meanwhile. See "
             "maintenance_status.yml, and wait for it to end or deploy again; or close the site by the flag, with "
             "-e maintenance_window_mechanism=flag"
         )
-    if not only_tell:
+    if differs and not only_tell:
         setting.write(on, about)
         event = "opened" if on else "closed"
         directory.record(event, params["by"], params["from"], setting=str(setting.path), reason=params["reason"])
-    return True
+    return differs
 
 
 def main() -> None:

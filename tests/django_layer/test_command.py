@@ -91,6 +91,100 @@ def test_a_directory_that_is_made_is_open_to_the_group(configure: Configure, tmp
     assert (mode(tmp_path / "shop"), mode(tmp_path / "shop" / "windows")) == (0o2775, 0o2775)
 
 
+def test_directories_on_the_way_are_open_to_all(configure: Configure, tmp_path: Path, visit: Visit) -> None:
+    configure(MAINTENANCE_STATE_DIRECTORY=tmp_path / "lib" / "intermission" / "shop")
+    before = os.umask(0o077)
+    try:
+        run("on", "--read-only")
+        run("off")
+    finally:
+        os.umask(before)
+    assert [mode(tmp_path / "lib"), mode(tmp_path / "lib/intermission")] == [0o755, 0o755]
+    (window,) = (tmp_path / "lib/intermission/shop/windows").iterdir()
+    assert {mode(path) for path in (window, window / "methods")} == {0o2775}
+    assert {mode(path) for path in (window / "window.json", window / "django", window / "methods/GET")} == {0o664}
+
+
+@pytest.mark.parametrize("stage", [".", "methods"])
+def test_a_directory_that_is_exchanged_meanwhile_is_not_written_to(
+    host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
+) -> None:
+    """Members of the group may write to windows/, and this may be root."""
+    victim = tmp_path / "victim"
+    victim.mkdir(mode=0o700)
+    made = os.mkdir
+
+    def exchange(name: str, *arguments: Any, dir_fd: int, **options: Any) -> None:
+        made(name, *arguments, dir_fd=dir_fd, **options)
+        if (name == "methods") is (stage == "methods"):
+            os.rename(name, f"{name}.old", src_dir_fd=dir_fd, dst_dir_fd=dir_fd)
+            os.symlink(victim, name, dir_fd=dir_fd)
+
+    monkeypatch.setattr(os, "mkdir", exchange)
+    with pytest.raises(CommandError):
+        run("on", "--read-only")
+    assert (mode(victim), list(victim.iterdir())) == (0o700, [])
+    assert not (host.path / "on").is_symlink()
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="a directory is given to another account")
+def test_a_directory_of_somebody_else_is_not_written_to(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = os.mkdir
+
+    def give_away(name: str, *arguments: Any, dir_fd: int, **options: Any) -> None:
+        made(name, *arguments, dir_fd=dir_fd, **options)
+        os.chown(name, 12345, 12345, dir_fd=dir_fd)
+
+    monkeypatch.setattr(os, "mkdir", give_away)
+    with pytest.raises(CommandError, match="somebody else has put another directory"):
+        run("on")
+    assert not [path for path in (host.path / "windows").iterdir() if path.name.startswith(".")]
+
+
+def test_a_window_in_which_nginx_answers_is_not_replaced(host: Host, visit: Visit) -> None:
+    host.open("manual-1")
+    with pytest.raises(CommandError, match="by the window manual-1, in which Nginx answers"):
+        run("on", "--reason", "other")
+    assert host.state.flagged_id() == "manual-1"
+
+
+def test_a_deploys_window_that_cannot_be_read_is_not_replaced(host: Host) -> None:
+    host.open("deploy-r1")
+    host.window_file.write_text("{")
+    with pytest.raises(CommandError, match="by a deploy that is under way or has failed"):
+        run("on")
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"MIDDLEWARE": []}, "first in MIDDLEWARE"),
+        ({"DEBUG": True}, "DEBUG lets everybody pass"),
+        ({"MAINTENANCE_LAYERS": ["nginx"]}, "add 'django' to MAINTENANCE_LAYERS"),
+    ],
+    ids=str,
+)
+def test_on_is_refused_where_the_site_would_stay_open(
+    host: Host, configure: Configure, settings: dict[str, Any], words: str
+) -> None:
+    configure(**{"MAINTENANCE_STATE_DIRECTORY": host.path, **settings})
+    with pytest.raises(CommandError, match=words):
+        run("on")
+    assert not (host.path / "on").is_symlink()
+
+
+def test_status_of_a_window_in_which_nginx_answers(host: Host, configure: Configure) -> None:
+    configure(MAINTENANCE_STATE_DIRECTORY=host.path, MAINTENANCE_LAYERS=["django"])
+    host.open(reason="Disk")
+    status = run_json("status")
+    assert (status["closed"], status["by_flag"], status["window"]["reason"]) == (True, True, "Disk")
+    assert f"the flag {host.path}/on, where Nginx answers" in run("status")
+
+
+def test_djangos_own_options_may_come_last(host: Host) -> None:
+    assert "open" in run("status", "--settings", "nowhere", "--traceback", "--no-color", "--verbosity", "2")
+
+
 def test_read_only(host: Host, visit: Visit) -> None:
     run("on", "--read-only")
     assert (visit().status, visit(method="POST").status) == (200, 503)
@@ -234,7 +328,7 @@ def test_bad_settings(configure: Configure) -> None:
 def test_a_directory_that_cannot_be_written(configure: Configure, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     configure(MAINTENANCE_STATE_DIRECTORY=str(tmp_path / "file" / "shop"))
-    with pytest.raises(CommandError, match="Not a directory"):
+    with pytest.raises(CommandError, match="is no directory"):
         run("on")
 
 

@@ -29,11 +29,11 @@ def other_urls(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequ
     """Give requests another URLconf, behind the middleware that has looked at the project's own."""
 
     async def later(request: HttpRequest) -> Any:
-        request.urlconf = "django_layer.closed_urls"  # type: ignore[attr-defined]
+        request.urlconf = "django_layer.closed_urls"
         return await get_response(request)
 
     def now(request: HttpRequest) -> Any:
-        request.urlconf = "django_layer.closed_urls"  # type: ignore[attr-defined]
+        request.urlconf = "django_layer.closed_urls"
         return get_response(request)
 
     return later if iscoroutinefunction(get_response) else now

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.intermission.django.plugins.module_utils.deploy import DeployRecord
-from ansible_collections.intermission.django.plugins.module_utils.state import StateDirectory
+from ansible_collections.intermission.django.plugins.module_utils.state import StateDirectory, Window
 from ansible_collections.intermission.django.plugins.module_utils.times import parse_instant
 
 from certificates import Authority
@@ -406,10 +406,26 @@ def test_setting_is_left_alone_while_a_deploy_is_under_way(
     DeployRecord(site).begin({"pid": 1}, "r1", False)
     refused = setting(state="on")
     assert refused["msg"].startswith(
-        "a deploy of shop is under way or has died, and the app is not restarted meanwhile"
+        "a deploy of shop is under way, or has died or failed, and the app is not restarted meanwhile"
     )
     assert not (tmp_path / "setting").exists()
     assert setting(state="off")["changed"] is False
+
+
+def test_setting_that_the_app_has_not_taken_up_waits_for_the_deploy_too(
+    setting: RunModule, site: StateDirectory
+) -> None:
+    assert setting(state="on")["applied"] is False
+    DeployRecord(site).begin({"pid": 1}, "r1", False)
+    assert "the app is not restarted meanwhile" in setting(state="on")["msg"]
+    DeployRecord(site).end("failed", {"pid": 1})
+    again = setting(state="on")
+    assert (again["changed"], again["applied"]) == (False, False)
+
+
+def test_setting_waits_for_a_deploy_that_has_failed(setting: RunModule, site: StateDirectory) -> None:
+    site.open(Window(id="deploy-r1", site="shop", start="2026-01-01T00:00:00Z"), by="ada", source="here")
+    assert "the app is not restarted meanwhile" in setting(state="on")["msg"]
 
 
 def test_setting_that_no_environment_can_have(setting: RunModule, tmp_path: Path) -> None:

@@ -15,11 +15,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Optional, Union
 
 from django_intermission.state import Window, read_text
 
 WINDOW_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+PARENT_MODE = 0o755
 DIRECTORY_MODE = 0o2775
 FILE_MODE = 0o664
 LOCK_MODE = 0o660
@@ -45,19 +46,21 @@ class StateWriter:
 
     def open(self, window: Window) -> bool:
         """Put the flag on a window. Gives False where the same request is in force already. Raises StateError and OSError."""
-        for directory in (self.path, self.windows):
-            if not directory.is_dir():
-                directory.mkdir(parents=True)
-                directory.chmod(DIRECTORY_MODE)
+        self._make()
         with self._locked():
             current = self.current()
-            if current is not None and self.flag.exists():
-                if _asks(current) == _asks(window):
-                    return False
-                if is_of_deploy(current.id):
-                    raise StateError(
-                        f"the site is closed already, by a deploy that is under way or has failed ({current.id}): that is not replaced"
-                    )
+            if current is not None and self.flag.exists() and _asks(current) == _asks(window):
+                return False
+            flagged = self.flagged_id()
+            if flagged is not None and is_of_deploy(flagged):
+                raise StateError(
+                    f"the site is closed already, by a deploy that is under way or has failed ({flagged}): that is not replaced"
+                )
+            if current is not None and current.layer != window.layer:
+                raise StateError(
+                    f"the site is closed already, by the window {current.id}, in which Nginx answers: this command's windows let "
+                    "the app answer. Open the site first, or change that window with the tool that has opened it"
+                )
             window = replace(window, id=self._free_id(window.id))
             self._stage(window)
             partial = self.path / f".on.{os.getpid()}.partial"
@@ -101,6 +104,17 @@ class StateWriter:
             return Window.from_json(read_text(self.windows / (self.flagged_id() or "") / "window.json"))
         return None
 
+    def _make(self) -> None:
+        """Make what is not there, for all to enter whatever the umask is."""
+        missing = [path for path in (self.windows, *self.windows.parents) if not path.is_dir()]
+        for directory in reversed(missing):
+            if directory.exists():
+                raise StateError(
+                    f"{directory} is no directory: MAINTENANCE_STATE_DIRECTORY has to name one, or what may become one"
+                )
+            directory.mkdir()
+            directory.chmod(DIRECTORY_MODE if directory in (self.path, self.windows) else PARENT_MODE)
+
     def _free_id(self, wanted: str) -> str:
         if WINDOW_ID.fullmatch(wanted) is None:
             raise StateError(f"'{wanted}' is no window id: letters, digits, '.', '_' and '-' only")
@@ -111,27 +125,48 @@ class StateWriter:
         return free
 
     def _stage(self, window: Window) -> None:
-        """Write a window whole, then give it its name; Nginx finds as names of files that it lets pass, and which methods."""
-        partial = self.windows / f".{window.id}.partial"
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir()
-        partial.chmod(DIRECTORY_MODE)
+        """Write a window whole, then give it its name; Nginx finds as names of files that it lets pass, and which methods.
+
+        Who else may write to ``windows`` may put another directory in the place of this one at any time, and this may be root:
+        so the directory is opened once, has to be of this account, and all that follows goes by its descriptor.
+        """
+        name = f".{window.id}.partial"
+        shutil.rmtree(self.windows / name, ignore_errors=True)
+        windows = _directory(self.windows)
+        try:
+            os.mkdir(name, dir_fd=windows)
+            partial = _directory(name, windows)
+            try:
+                self._fill(partial, window)
+                os.fsync(partial)
+                os.rename(name, window.id, src_dir_fd=windows, dst_dir_fd=windows)
+                os.fsync(windows)
+            finally:
+                os.close(partial)
+        except BaseException:
+            shutil.rmtree(self.windows / name, ignore_errors=True)
+            raise
+        finally:
+            os.close(windows)
+
+    @staticmethod
+    def _fill(partial: int, window: Window) -> None:
+        os.fchmod(partial, DIRECTORY_MODE)
         if window.read_only:
-            (partial / "methods").mkdir()
-            for method in SAFE_METHODS:
-                (partial / "methods" / method).touch()
-            (partial / "methods").chmod(DIRECTORY_MODE)
+            os.mkdir("methods", dir_fd=partial)
+            methods = _directory("methods", partial)
+            try:
+                for method in SAFE_METHODS:
+                    os.close(_new_file(method, methods))
+                os.fchmod(methods, DIRECTORY_MODE)
+            finally:
+                os.close(methods)
         if window.layer == "django":
-            (partial / "django").touch()
-        file = partial / "window.json"
-        with file.open("w", encoding="utf-8") as stream:
+            os.close(_new_file("django", partial))
+        with open(_new_file("window.json", partial), "w", encoding="utf-8") as stream:
             stream.write(window.to_json())
             stream.flush()
-            os.fchmod(stream.fileno(), FILE_MODE)
             os.fsync(stream.fileno())
-        _sync(partial)
-        partial.rename(self.windows / window.id)
-        _sync(self.windows)
 
     def _record(self, event: str, **details: Any) -> None:
         now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
@@ -208,6 +243,24 @@ def _open(path: Path, flags: int, mode: int) -> int:
         raise StateError(f"something else than a plain file was put in the place of {path}: remove it")
     with contextlib.suppress(PermissionError):  # It is another's, who has done so
         os.fchmod(descriptor, mode)
+    return descriptor
+
+
+def _directory(path: Union[str, Path], parent: Optional[int] = None) -> int:
+    """Open a directory, which below ``parent`` has to be of this account, and no link. Raises StateError and OSError."""
+    follow = os.O_NOFOLLOW if parent is not None else 0
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | follow, dir_fd=parent)
+    if parent is not None and os.fstat(descriptor).st_uid != os.geteuid():
+        os.close(descriptor)
+        raise StateError(f"somebody else has put another directory in the place of {path}: try again")
+    return descriptor
+
+
+def _new_file(name: str, directory: int) -> int:
+    """Make a file for all to read and the group to write. Raises OSError."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(name, flags, FILE_MODE, dir_fd=directory)
+    os.fchmod(descriptor, FILE_MODE)
     return descriptor
 
 

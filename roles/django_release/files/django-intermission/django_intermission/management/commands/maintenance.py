@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import json
-from argparse import ArgumentParser, Namespace
+from argparse import SUPPRESS, ArgumentParser, Namespace
 from dataclasses import asdict
 from datetime import datetime, timezone
 from typing import Any, Optional
 
+from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from django_intermission import conf
-from django_intermission.state import Maintenance, Window
+from django_intermission.state import HostState, Maintenance, Window
 from django_intermission.times import format_instant, parse_duration, parse_instant
 from django_intermission.writer import StateError, StateWriter, who
+
+LAYER = "django"
 
 
 class Command(BaseCommand):
@@ -41,6 +45,11 @@ class Command(BaseCommand):
         )
         for verb in (on, off, status, schedule):
             verb.add_argument("--json", action="store_true", help="for scripts")
+            # Django's own, which its parser takes before the verb only; manage.py has read the first two already
+            for name in ("--settings", "--pythonpath", "--verbosity"):
+                verb.add_argument(name, default=SUPPRESS, help=SUPPRESS)
+            for name in ("--traceback", "--no-color", "--force-color"):
+                verb.add_argument(name, action="store_true", default=SUPPRESS, help=SUPPRESS)
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Do what was asked. Raises CommandError, which says what to do."""
@@ -53,6 +62,8 @@ class Command(BaseCommand):
             raise CommandError(
                 "set MAINTENANCE_STATE_DIRECTORY to a directory that this account may write to: the flag lies there"
             )
+        if asked.verb == "on":
+            _can_close(known)
         try:
             if asked.verb == "schedule":
                 self._schedule(known, asked.json)
@@ -65,7 +76,8 @@ class Command(BaseCommand):
         except (StateError, ValueError) as error:
             raise CommandError(str(error)) from error
         except OSError as error:
-            raise CommandError(f"{error.filename}: {error.strerror}") from error
+            hint = ": run this as root, or as an account that may write there" if error.errno == errno.EACCES else ""
+            raise CommandError(f"{error.filename}: {error.strerror}{hint}") from error
         self._status(known, asked.json, changed if asked.verb != "status" else None)
 
     @staticmethod
@@ -95,15 +107,17 @@ class Command(BaseCommand):
                 reason=asked.reason,
                 message=asked.message,
                 opened_by=who(),
-                layer="django",
+                layer=LAYER,
                 read_only=asked.read_only,
             )
         )
 
     def _status(self, known: conf.Options, as_json: bool, changed: Optional[bool]) -> None:
-        flag = known.host.look() if known.host is not None else None
+        # Of every layer, for a window in which Nginx answers closes the site too
+        flag = HostState(str(known.host.path)).look() if known.host is not None else None
+        by_nginx = flag is not None and known.host is not None and known.host.look() is None
         status: dict[str, Any] = {
-            "closed": known.look() is not None,
+            "closed": known.look() is not None or by_nginx,
             "by_setting": known.mode,
             "by_flag": flag is not None,
             "debug_passes": known.debug,
@@ -125,7 +139,7 @@ class Command(BaseCommand):
                 "  by     MAINTENANCE_MODE, in the settings or the environment, which this command does not change"
             )
         if flag is not None and known.host is not None:
-            self.stdout.write(f"  by     the flag {known.host.flag}")
+            self.stdout.write(f"  by     the flag {known.host.flag}{', where Nginx answers' if by_nginx else ''}")
         for name in ("start", "end", "reason", "message", "opened_by"):
             if status["window"] and status["window"][name]:
                 self.stdout.write(f"  {name:<10} {_printable(status['window'][name])}")
@@ -142,6 +156,18 @@ class Command(BaseCommand):
             )
         if not rows:
             self.stdout.write("no window is announced")
+
+
+def _can_close(known: conf.Options) -> None:
+    """Refuse to open a window in which nobody would answer: Nginx leaves that to the app. Raises CommandError."""
+    if not any(conf.is_middleware(path, conf.EARLY) for path in settings.MIDDLEWARE):
+        raise CommandError(f"the app would not answer, and the site stay open: put '{conf.EARLY}' first in MIDDLEWARE")
+    if known.debug:
+        raise CommandError(
+            "the site would stay open, because DEBUG lets everybody pass: set MAINTENANCE_IN_DEBUG = True, or no DEBUG"
+        )
+    if known.host is not None and LAYER not in known.host.layers:
+        raise CommandError(f"the site would stay open: add '{LAYER}' to MAINTENANCE_LAYERS")
 
 
 def _row(window: Maintenance) -> dict[str, Any]:
