@@ -54,6 +54,8 @@ CASES: list[tuple[str, dict[str, Any], list[str]]] = [
     ("two answers", {"MAINTENANCE_HANDLER": print, "MAINTENANCE_REDIRECT_URL": "/x/"}, ["W008"]),
     ("debug and mode", {"DEBUG": True, "MAINTENANCE_MODE": True}, ["W009"]),
     ("debug and mode, as wanted", {"DEBUG": True, "MAINTENANCE_MODE": True, "MAINTENANCE_IN_DEBUG": True}, []),
+    ("another package's", {"MAINTENANCE_MODE_IGNORE_STAFF": True, "MAINTENANCE_BYPASS_IPS": []}, ["W011"]),
+    ("late half first", {**STAFF, "MIDDLEWARE": [LATE, EARLY, SESSIONS, AUTHENTICATION]}, ["W002", "E002"]),
     ("no directory", {"MAINTENANCE_STATE_DIRECTORY": "/nowhere/shop"}, ["W010"]),
 ]
 

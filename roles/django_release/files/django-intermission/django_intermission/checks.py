@@ -29,7 +29,7 @@ def check_settings(app_configs: object, **_: Any) -> list[CheckMessage]:
         options = conf.load()
     except ImproperlyConfigured as error:
         return [Error(str(error), id="intermission.E001")]
-    findings = (middleware, addresses, urls, users, answers, state_directory)
+    findings = (middleware, addresses, urls, users, answers, unknown_settings, state_directory)
     return [message for find in findings for message in find(options)]
 
 
@@ -120,6 +120,17 @@ def answers(options: conf.Options) -> Iterator[CheckMessage]:
             "MAINTENANCE_MODE is on, and DEBUG lets everybody pass.",
             hint="Set MAINTENANCE_IN_DEBUG = True to see the page while DEBUG is on.",
             id="intermission.W009",
+        )
+
+
+def unknown_settings(options: conf.Options) -> Iterator[CheckMessage]:
+    """Find settings that nobody reads: another package's, or misspelt ones."""
+    unknown = [name for name in dir(settings) if name.startswith("MAINTENANCE_") and name not in conf.DEFAULTS]
+    if unknown:
+        yield Warning(
+            f"These settings count for nothing here: {', '.join(unknown)}.",
+            hint="docs/django.md says which settings there are, and which take the place of django-maintenance-mode's.",
+            id="intermission.W011",
         )
 
 

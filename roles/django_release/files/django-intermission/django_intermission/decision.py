@@ -101,10 +101,8 @@ def by_view(request: HttpRequest, options: Options) -> bool:
     return may_be_called(match, options)
 
 
-def may_be_called(match: Optional[ResolverMatch], options: Options) -> bool:
+def may_be_called(match: ResolverMatch, options: Options) -> bool:
     """Tell whether a view may be called while the site is closed, by the name of its URL or by its decorator."""
-    if match is None:
-        return False
     if match.view_name in options.allowed_url_names:
         return True
     view: Any = match.func

@@ -8,6 +8,7 @@ from typing import Any, Optional, Union, cast
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
+from django.urls import ResolverMatch
 
 from django_intermission import conf
 from django_intermission.answer import aanswer, answer
@@ -89,9 +90,9 @@ class MaintenanceModeMiddleware(_Middleware):
 def _refusal(request: HttpRequest) -> Optional[Maintenance]:
     """Give what keeps a view closed after all: it is another URLconf's, or no late half has decided on the request."""
     verdict, maintenance = getattr(request, UNDECIDED, None) or (None, None)
-    if maintenance is None or (verdict is Verdict.ASK_VIEW and may_be_called(request.resolver_match, conf.current())):
+    if verdict is Verdict.ASK_VIEW and may_be_called(cast(ResolverMatch, request.resolver_match), conf.current()):
         return None
-    return cast(Maintenance, maintenance)
+    return maintenance
 
 
 class MaintenanceModeLateMiddleware(_Middleware):
