@@ -8,7 +8,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 SCENARIOS := $(patsubst molecule/%/molecule.yml,%,$(wildcard molecule/*/molecule.yml))
 
-.PHONY: help demo demo-stop check lint quick test django browser images e2e $(SCENARIOS:%=molecule-%) bench clean
+.PHONY: help demo demo-stop check lint quick test django mutants browser images e2e $(SCENARIOS:%=molecule-%) bench clean
 .DELETE_ON_ERROR:
 
 help:
@@ -17,6 +17,7 @@ help:
 	@echo 'make check      lint, types, unit and template tests: under two minutes'
 	@echo 'make test       all of check, browser and django, the end-to-end tests on the demo, and the scenarios on real systemd hosts'
 	@echo 'make django     the Django app over every Django that it supports, as far as there is a Python for it'
+	@echo 'make mutants    change the Django app in small ways and list what its tests do not notice; a quarter of an hour'
 	@echo 'make browser    the pages in a real browser, which is installed where root may do so'
 	@echo 'make molecule-S one scenario alone, S is one of: $(SCENARIOS)'
 	@echo 'make bench      speed, as ratios measured in one run'
@@ -48,6 +49,9 @@ test: .venv/check.stamp .venv/hosts.stamp .venv/browser.stamp
 
 django: .venv/check.stamp
 	python tests/django_versions.py
+
+mutants: .venv/mutants.stamp
+	python tests/mutants.py $(SHOW)
 
 # Chromium, and fonts for each language of the page. What visitors would see is in .logs/screenshots/
 CHROMIUM := apt-get install -y --no-install-recommends chromium fonts-noto-core fonts-noto-cjk
