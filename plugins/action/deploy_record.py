@@ -9,6 +9,7 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.intermission.django.plugins.module_utils.controller import identity, is_dead
+from ansible_collections.intermission.django.plugins.plugin_utils.resident import execute
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
@@ -20,7 +21,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         """Run the module; a second time, taking over, where the lock's holder was on this controller and is dead."""
         result: dict[str, Any] = super().run(tmp, task_vars)
         arguments = {**self._task.args, "holder": identity(os.getppid())}
-        result.update(self._execute_module(module_args=arguments, task_vars=task_vars))
+        result.update(execute(self, task_vars, arguments))
         if result.get("failed") and is_dead((result.get("held_by") or {}).get("holder") or {}):
-            result = dict(self._execute_module(module_args={**arguments, "take_over": True}, task_vars=task_vars))
+            result = execute(self, task_vars, {**arguments, "take_over": True})
         return result

@@ -10,6 +10,7 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 from ansible_collections.intermission.django.plugins.plugin_utils.doctor_rules import examine
 from ansible_collections.intermission.django.plugins.plugin_utils.nginx_tree import DoctorError, available
+from ansible_collections.intermission.django.plugins.plugin_utils.resident import execute
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
@@ -31,7 +32,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         problem: dict[str, Any] = {}
 
         def ask(**more: Any) -> dict[str, Any]:
-            answer: dict[str, Any] = self._execute_module(module_args={**arguments, **more}, task_vars=task_vars)
+            answer = execute(self, task_vars, {**arguments, **more})
             if answer.get("failed") or answer.get("unreachable"):
                 problem.update(answer)
                 raise DoctorError(str(answer.get("msg")))

@@ -74,6 +74,8 @@ cut_off:
 """
 
 
+from typing import Any
+
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.intermission.django.plugins.module_utils.service import (
     Service,
@@ -81,21 +83,23 @@ from ansible_collections.intermission.django.plugins.module_utils.service import
 )
 from ansible_collections.intermission.django.plugins.module_utils.sockets import wait_until_drained
 
+ARGUMENTS: dict[str, Any] = {
+    "argument_spec": {
+        "name": {"type": "str", "required": True},
+        "commands": {"type": "dict", "required": True},
+        "state": {"type": "str", "choices": ["started", "stopped", "reloaded", "told"], "required": True},
+        "drain_socket": {"type": "path"},
+        "drain_seconds": {"type": "float", "default": 30},
+        "watch_seconds": {"type": "float", "default": 0},
+        "seconds": {"type": "float", "default": 60},
+    },
+    "supports_check_mode": True,
+}
+
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(
-        argument_spec={
-            "name": {"type": "str", "required": True},
-            "commands": {"type": "dict", "required": True},
-            "state": {"type": "str", "choices": ["started", "stopped", "reloaded", "told"], "required": True},
-            "drain_socket": {"type": "path"},
-            "drain_seconds": {"type": "float", "default": 30},
-            "watch_seconds": {"type": "float", "default": 0},
-            "seconds": {"type": "float", "default": 60},
-        },
-        supports_check_mode=True,
-    )
+    module = AnsibleModule(**ARGUMENTS)
     params = module.params
     service = Service(params["name"], params["commands"], params["seconds"])
     cut_off = 0

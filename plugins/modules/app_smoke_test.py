@@ -121,6 +121,33 @@ from ansible_collections.intermission.django.plugins.module_utils.trial import (
     settings,
 )
 
+CHECK_SPEC = {
+    "path": {"type": "str", "required": True},
+    "status": {"type": "int", "default": 200},
+    "contains": {"type": "str", "default": ""},
+}
+TRIAL_SPEC = {
+    "command": {"type": "str", "required": True},
+    "programs": {"type": "path", "required": True},
+    "project": {"type": "path", "required": True},
+    "environment_file": {"type": "path", "required": True},
+    "service_extra": {"type": "str", "default": ""},
+    "user": {"type": "str"},
+}
+ARGUMENTS: dict[str, Any] = {
+    "argument_spec": {
+        "socket": {"type": "path"},
+        "trial": {"type": "dict", "options": TRIAL_SPEC},
+        "host": {"type": "str", "required": True},
+        "scheme": {"type": "str", "choices": ["http", "https"], "default": "http"},
+        "checks": {"type": "list", "elements": "dict", "required": True, "options": CHECK_SPEC},
+        "seconds": {"type": "float", "default": 30},
+    },
+    "required_one_of": [("socket", "trial")],
+    "mutually_exclusive": [("socket", "trial")],
+    "supports_check_mode": True,
+}
+
 
 def fault(params: dict[str, Any], socket: str, check: dict[str, Any]) -> str:
     """Say what is wrong with the answer to one check, nothing where it is right, or where the app runs and closes the site itself."""
@@ -163,32 +190,7 @@ def ask_all(params: dict[str, Any], socket: str, server: Optional[Server]) -> st
 
 def main() -> None:
     """Run the module."""
-    check_spec = {
-        "path": {"type": "str", "required": True},
-        "status": {"type": "int", "default": 200},
-        "contains": {"type": "str", "default": ""},
-    }
-    trial_spec = {
-        "command": {"type": "str", "required": True},
-        "programs": {"type": "path", "required": True},
-        "project": {"type": "path", "required": True},
-        "environment_file": {"type": "path", "required": True},
-        "service_extra": {"type": "str", "default": ""},
-        "user": {"type": "str"},
-    }
-    module = AnsibleModule(
-        argument_spec={
-            "socket": {"type": "path"},
-            "trial": {"type": "dict", "options": trial_spec},
-            "host": {"type": "str", "required": True},
-            "scheme": {"type": "str", "choices": ["http", "https"], "default": "http"},
-            "checks": {"type": "list", "elements": "dict", "required": True, "options": check_spec},
-            "seconds": {"type": "float", "default": 30},
-        },
-        required_one_of=[("socket", "trial")],
-        mutually_exclusive=[("socket", "trial")],
-        supports_check_mode=True,
-    )
+    module = AnsibleModule(**ARGUMENTS)
     params = module.params
     try:
         if params["trial"]:

@@ -146,6 +146,8 @@ halfway:
 """
 
 
+from typing import Any
+
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.intermission.django.plugins.module_utils.migrations import (
     MigrationError,
@@ -153,23 +155,25 @@ from ansible_collections.intermission.django.plugins.module_utils.migrations imp
 )
 from ansible_collections.intermission.django.plugins.module_utils.places import PlaceError
 
+ARGUMENTS: dict[str, Any] = {
+    "argument_spec": {
+        "python": {"type": "path", "required": True},
+        "project": {"type": "path", "required": True},
+        "environment_file": {"type": "path"},
+        "user": {"type": "str"},
+        "state": {"type": "str", "choices": ["planned", "migrated"], "default": "planned"},
+        "database": {"type": "str", "default": "default"},
+        "targets": {"type": "dict"},
+        "backup_directory": {"type": "path"},
+        "keep_backups": {"type": "int", "default": 5},
+    },
+    "supports_check_mode": True,
+}
+
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(
-        argument_spec={
-            "python": {"type": "path", "required": True},
-            "project": {"type": "path", "required": True},
-            "environment_file": {"type": "path"},
-            "user": {"type": "str"},
-            "state": {"type": "str", "choices": ["planned", "migrated"], "default": "planned"},
-            "database": {"type": "str", "default": "default"},
-            "targets": {"type": "dict"},
-            "backup_directory": {"type": "path"},
-            "keep_backups": {"type": "int", "default": 5},
-        },
-        supports_check_mode=True,
-    )
+    module = AnsibleModule(**ARGUMENTS)
     params = module.params
     migrating = params["state"] == "migrated" and not module.check_mode
     try:

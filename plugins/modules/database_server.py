@@ -89,6 +89,7 @@ former:
 """
 
 import os
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.intermission.django.plugins.module_utils.database_server import (
@@ -96,22 +97,24 @@ from ansible_collections.intermission.django.plugins.module_utils.database_serve
     ServerError,
 )
 
+ARGUMENTS: dict[str, Any] = {
+    "argument_spec": {
+        "engine": {"type": "str", "choices": ["postgresql", "mariadb"], "required": True},
+        "name": {"type": "str", "required": True},
+        "user": {"type": "str", "required": True},
+        "password": {"type": "str", "required": True, "no_log": True},
+        "change_password": {"type": "bool", "default": False, "no_log": False},
+        "clients": {"type": "list", "elements": "str", "default": []},
+        "former_clients": {"type": "str", "choices": ["kept", "dropped"], "default": "kept"},
+        "port": {"type": "int", "default": 5432},
+    },
+    "supports_check_mode": True,
+}
+
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(
-        argument_spec={
-            "engine": {"type": "str", "choices": ["postgresql", "mariadb"], "required": True},
-            "name": {"type": "str", "required": True},
-            "user": {"type": "str", "required": True},
-            "password": {"type": "str", "required": True, "no_log": True},
-            "change_password": {"type": "bool", "default": False, "no_log": False},
-            "clients": {"type": "list", "elements": "str", "default": []},
-            "former_clients": {"type": "str", "choices": ["kept", "dropped"], "default": "kept"},
-            "port": {"type": "int", "default": 5432},
-        },
-        supports_check_mode=True,
-    )
+    module = AnsibleModule(**ARGUMENTS)
     wanted = {
         key: module.params[key]
         for key in ("name", "user", "password", "change_password", "clients", "former_clients", "port")

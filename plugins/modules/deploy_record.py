@@ -94,6 +94,21 @@ from ansible_collections.intermission.django.plugins.module_utils.state import (
 )
 from ansible_collections.intermission.django.plugins.module_utils.terminal import printable
 
+ARGUMENTS: dict[str, Any] = {
+    "argument_spec": {
+        "state_root": {"type": "path", "default": "/var/lib/intermission"},
+        "site": {"type": "str", "required": True},
+        "state": {"type": "str", "choices": ["begun", "phase", "ended", "told"], "default": "told"},
+        "phase": {"type": "str"},
+        "release": {"type": "str", "default": ""},
+        "outcome": {"type": "str", "default": ""},
+        "take_over": {"type": "bool", "default": False},
+        "holder": {"type": "dict", "default": {}},
+    },
+    "required_if": [("state", "phase", ("phase",))],
+    "supports_check_mode": True,
+}
+
 
 def refusal(site: str, record: dict[str, Any]) -> str:
     """Say who holds the lock and what to do about it; the record may be written by a group, and Ansible prints this as it is."""
@@ -107,20 +122,7 @@ def refusal(site: str, record: dict[str, Any]) -> str:
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(
-        argument_spec={
-            "state_root": {"type": "path", "default": "/var/lib/intermission"},
-            "site": {"type": "str", "required": True},
-            "state": {"type": "str", "choices": ["begun", "phase", "ended", "told"], "default": "told"},
-            "phase": {"type": "str"},
-            "release": {"type": "str", "default": ""},
-            "outcome": {"type": "str", "default": ""},
-            "take_over": {"type": "bool", "default": False},
-            "holder": {"type": "dict", "default": {}},
-        },
-        required_if=[("state", "phase", ("phase",))],
-        supports_check_mode=True,
-    )
+    module = AnsibleModule(**ARGUMENTS)
     params = module.params
     directory = StateDirectory(params["state_root"], params["site"])
     record = DeployRecord(directory)

@@ -45,6 +45,7 @@ version:
 """
 
 from pathlib import Path
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.intermission.django.plugins.module_utils.command_line import VERSION
@@ -56,16 +57,18 @@ from ansible_collections.intermission.django.plugins.module_utils.host_command i
     installed,
 )
 
+ARGUMENTS: dict[str, Any] = {
+    "argument_spec": {
+        "path": {"type": "path", "default": "/usr/local/bin/intermission"},
+        "state_root": {"type": "path", "default": "/var/lib/intermission"},
+    },
+    "supports_check_mode": True,
+}
+
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(
-        argument_spec={
-            "path": {"type": "path", "default": "/usr/local/bin/intermission"},
-            "state_root": {"type": "path", "default": "/var/lib/intermission"},
-        },
-        supports_check_mode=True,
-    )
+    module = AnsibleModule(**ARGUMENTS)
     path = Path(module.params["path"])
     wanted = build(module.params["state_root"])
     try:

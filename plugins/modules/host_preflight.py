@@ -130,6 +130,30 @@ from ansible_collections.intermission.django.plugins.module_utils.units import (
     Units,
 )
 
+TLS_SPEC = {
+    "listen": {"type": "list", "elements": "str", "required": True},
+    "certificate": {"type": "path", "default": ""},
+    "key": {"type": "path", "default": "", "no_log": False},
+}
+ACCOUNT_SPEC = {"name": {"type": "str", "required": True}, "home": {"type": "path", "required": True}}
+ARGUMENTS: dict[str, Any] = {
+    "argument_spec": {
+        "listen": {"type": "list", "elements": "str", "default": []},
+        "readable": {"type": "list", "elements": "path", "default": []},
+        "worker_user": {"type": "str", "default": "www-data"},
+        "socket": {"type": "path"},
+        "tls": {"type": "dict", "options": TLS_SPEC},
+        "systemd": {"type": "bool", "default": False},
+        "account": {"type": "dict", "options": ACCOUNT_SPEC},
+        "root": {"type": "path"},
+        "units": {"type": "dict"},
+        "site": {"type": "str"},
+        "packages": {"type": "list", "elements": "str", "default": []},
+    },
+    "required_by": {"units": ("site",)},
+    "supports_check_mode": True,
+}
+
 EXAMPLES_OF_FILES = {
     "certificate": "the certificate and its chain, for instance /etc/letsencrypt/live/shop.example.com/fullchain.pem",
     "key": "the certificate's key, for instance /etc/letsencrypt/live/shop.example.com/privkey.pem",
@@ -220,29 +244,7 @@ def faults(params: dict[str, Any]) -> list[str]:
 
 def main() -> None:
     """Run the module."""
-    tls_spec = {
-        "listen": {"type": "list", "elements": "str", "required": True},
-        "certificate": {"type": "path", "default": ""},
-        "key": {"type": "path", "default": "", "no_log": False},
-    }
-    account_spec = {"name": {"type": "str", "required": True}, "home": {"type": "path", "required": True}}
-    module = AnsibleModule(
-        argument_spec={
-            "listen": {"type": "list", "elements": "str", "default": []},
-            "readable": {"type": "list", "elements": "path", "default": []},
-            "worker_user": {"type": "str", "default": "www-data"},
-            "socket": {"type": "path"},
-            "tls": {"type": "dict", "options": tls_spec},
-            "systemd": {"type": "bool", "default": False},
-            "account": {"type": "dict", "options": account_spec},
-            "root": {"type": "path"},
-            "units": {"type": "dict"},
-            "site": {"type": "str"},
-            "packages": {"type": "list", "elements": "str", "default": []},
-        },
-        required_by={"units": ("site",)},
-        supports_check_mode=True,
-    )
+    module = AnsibleModule(**ARGUMENTS)
     params = module.params
     found = faults(params)
     changed: list[str] = []

@@ -94,29 +94,33 @@ findings:
   elements: dict
 """
 
+from typing import Any
+
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.intermission.django.plugins.module_utils.doctor_host import dump, known_user, look, read
 from ansible_collections.intermission.django.plugins.module_utils.service import ServiceError
 
+ARGUMENTS: dict[str, Any] = {
+    "argument_spec": {
+        "dump": {"type": "str", "required": True},
+        "state_root": {"type": "path", "default": "/var/lib/intermission"},
+        "site": {"type": "str", "required": True},
+        "names": {"type": "list", "elements": "str", "required": True},
+        "pages": {"type": "dict", "default": {}},
+        "worker_user": {"type": "str", "default": "www-data"},
+        "rate": {"type": "int", "default": 100},
+        "seconds": {"type": "float", "default": 60},
+        "look": {"type": "list", "elements": "path"},
+        "configured_user": {"type": "str", "default": ""},
+        "pid_file": {"type": "path", "default": "/run/nginx.pid"},
+    },
+    "supports_check_mode": True,
+}
+
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(
-        argument_spec={
-            "dump": {"type": "str", "required": True},
-            "state_root": {"type": "path", "default": "/var/lib/intermission"},
-            "site": {"type": "str", "required": True},
-            "names": {"type": "list", "elements": "str", "required": True},
-            "pages": {"type": "dict", "default": {}},
-            "worker_user": {"type": "str", "default": "www-data"},
-            "rate": {"type": "int", "default": 100},
-            "seconds": {"type": "float", "default": 60},
-            "look": {"type": "list", "elements": "path"},
-            "configured_user": {"type": "str", "default": ""},
-            "pid_file": {"type": "path", "default": "/run/nginx.pid"},
-        },
-        supports_check_mode=True,
-    )
+    module = AnsibleModule(**ARGUMENTS)
     params = module.params
     try:
         if params["look"] is not None:

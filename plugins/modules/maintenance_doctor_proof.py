@@ -78,27 +78,31 @@ findings:
   elements: dict
 """
 
+from typing import Any
+
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.intermission.django.plugins.module_utils.doctor_proof import prove
 from ansible_collections.intermission.django.plugins.module_utils.proof import tls_context
 
+ARGUMENTS: dict[str, Any] = {
+    "argument_spec": {
+        "url": {"type": "str", "required": True},
+        "host": {"type": "str", "required": True},
+        "of": {"type": "str", "required": True},
+        "closed": {"type": "bool", "required": True},
+        "read_only": {"type": "bool", "default": False},
+        "uris": {"type": "list", "elements": "str", "default": []},
+        "validate_certs": {"type": "bool", "default": True},
+        "ca": {"type": "path"},
+        "timeout": {"type": "float", "default": 10},
+    },
+    "supports_check_mode": True,
+}
+
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(
-        argument_spec={
-            "url": {"type": "str", "required": True},
-            "host": {"type": "str", "required": True},
-            "of": {"type": "str", "required": True},
-            "closed": {"type": "bool", "required": True},
-            "read_only": {"type": "bool", "default": False},
-            "uris": {"type": "list", "elements": "str", "default": []},
-            "validate_certs": {"type": "bool", "default": True},
-            "ca": {"type": "path"},
-            "timeout": {"type": "float", "default": 10},
-        },
-        supports_check_mode=True,
-    )
+    module = AnsibleModule(**ARGUMENTS)
     params = module.params
     try:
         tls = tls_context(params["validate_certs"], params["ca"] or "")

@@ -86,6 +86,8 @@ seen:
   type: str
 """
 
+from typing import Any
+
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.intermission.django.plugins.module_utils.proof import (
     NOT_TRUSTED,
@@ -94,23 +96,25 @@ from ansible_collections.intermission.django.plugins.module_utils.proof import (
     tls_context,
 )
 
+ARGUMENTS: dict[str, Any] = {
+    "argument_spec": {
+        "url": {"type": "str", "required": True},
+        "host": {"type": "str", "required": True},
+        "validate_certs": {"type": "bool", "default": True},
+        "ca": {"type": "path"},
+        "expected": {"type": "str", "choices": ["closed", "open", "any"], "required": True},
+        "ours": {"type": "bool", "default": True},
+        "methods": {"type": "list", "elements": "str", "default": ["GET", "POST"]},
+        "seconds": {"type": "float", "default": 10},
+        "timeout": {"type": "float", "default": 10},
+    },
+    "supports_check_mode": True,
+}
+
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(
-        argument_spec={
-            "url": {"type": "str", "required": True},
-            "host": {"type": "str", "required": True},
-            "validate_certs": {"type": "bool", "default": True},
-            "ca": {"type": "path"},
-            "expected": {"type": "str", "choices": ["closed", "open", "any"], "required": True},
-            "ours": {"type": "bool", "default": True},
-            "methods": {"type": "list", "elements": "str", "default": ["GET", "POST"]},
-            "seconds": {"type": "float", "default": 10},
-            "timeout": {"type": "float", "default": 10},
-        },
-        supports_check_mode=True,
-    )
+    module = AnsibleModule(**ARGUMENTS)
     params = module.params
     url, host, timeout = params["url"], params["host"], params["timeout"]
     try:

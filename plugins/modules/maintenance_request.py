@@ -67,22 +67,25 @@ from:
 
 import socket
 from datetime import datetime, timezone
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.intermission.django.plugins.module_utils.controller import user
 from ansible_collections.intermission.django.plugins.module_utils.state import window_request
 
+ARGUMENTS: dict[str, Any] = {
+    "argument_spec": {
+        "duration": {"type": "str"},
+        "until": {"type": "str"},
+        "name": {"type": "str", "default": "window"},
+    },
+    "supports_check_mode": True,
+}
+
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(
-        argument_spec={
-            "duration": {"type": "str"},
-            "until": {"type": "str"},
-            "name": {"type": "str", "default": "window"},
-        },
-        supports_check_mode=True,
-    )
+    module = AnsibleModule(**ARGUMENTS)
     params = module.params
     try:
         request = window_request(params["name"], params["duration"], params["until"], datetime.now(timezone.utc))

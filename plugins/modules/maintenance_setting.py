@@ -103,6 +103,23 @@ from ansible_collections.intermission.django.plugins.module_utils.state import (
 )
 from ansible_collections.intermission.django.plugins.module_utils.terminal import printable
 
+ARGUMENTS: dict[str, Any] = {
+    "argument_spec": {
+        "path": {"type": "path", "required": True},
+        "format": {"type": "str", "choices": ["environment", "digit"], "default": "environment"},
+        "state": {"type": "str", "choices": ["on", "off", "applied", "told"], "default": "told"},
+        "reason": {"type": "str", "default": ""},
+        "message": {"type": "str", "default": ""},
+        "end": {"type": "str", "default": ""},
+        "read_only": {"type": "bool", "default": False},
+        "state_root": {"type": "path", "default": "/var/lib/intermission"},
+        "site": {"type": "str", "required": True},
+        "by": {"type": "str", "default": "unknown"},
+        "from": {"type": "str", "default": "unknown"},
+    },
+    "supports_check_mode": True,
+}
+
 
 def change(setting: Union[DigitSetting, EnvironmentSetting], params: dict[str, Any], only_tell: bool) -> bool:
     """Write the setting where it says something else, and give whether it does. Raises StateError, OSError and ValueError."""
@@ -127,22 +144,7 @@ def change(setting: Union[DigitSetting, EnvironmentSetting], params: dict[str, A
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(
-        argument_spec={
-            "path": {"type": "path", "required": True},
-            "format": {"type": "str", "choices": ["environment", "digit"], "default": "environment"},
-            "state": {"type": "str", "choices": ["on", "off", "applied", "told"], "default": "told"},
-            "reason": {"type": "str", "default": ""},
-            "message": {"type": "str", "default": ""},
-            "end": {"type": "str", "default": ""},
-            "read_only": {"type": "bool", "default": False},
-            "state_root": {"type": "path", "default": "/var/lib/intermission"},
-            "site": {"type": "str", "required": True},
-            "by": {"type": "str", "default": "unknown"},
-            "from": {"type": "str", "default": "unknown"},
-        },
-        supports_check_mode=True,
-    )
+    module = AnsibleModule(**ARGUMENTS)
     params = module.params
     path = Path(params["path"])
     setting = DigitSetting(path) if params["format"] == "digit" else EnvironmentSetting(path)

@@ -150,6 +150,29 @@ from ansible_collections.intermission.django.plugins.module_utils.state import (
 )
 from ansible_collections.intermission.django.plugins.module_utils.terminal import printable
 
+ARGUMENTS: dict[str, Any] = {
+    "argument_spec": {
+        "state_root": {"type": "path", "default": "/var/lib/intermission"},
+        "site": {"type": "str", "required": True},
+        "state": {"type": "str", "choices": ["open", "closed", "present", "absent", "told"], "default": "told"},
+        "group": {"type": "str"},
+        "tmpfiles": {"type": "path"},
+        "force": {"type": "bool", "default": False},
+        "id": {"type": "str"},
+        "start": {"type": "str"},
+        "end": {"type": "str"},
+        "reason": {"type": "str", "default": ""},
+        "message": {"type": "str", "default": ""},
+        "layer": {"type": "str", "choices": list(LAYERS), "default": "nginx"},
+        "read_only": {"type": "bool", "default": False},
+        "secret": {"type": "str", "no_log": True},
+        "by": {"type": "str", "default": "unknown"},
+        "from": {"type": "str", "default": "unknown"},
+    },
+    "required_if": [("state", "open", ("id", "start"))],
+    "supports_check_mode": True,
+}
+
 SHOWN_ENTRIES = 5
 TMPFILES_MODE = 0o644
 
@@ -225,28 +248,7 @@ def would_change(directory: StateDirectory, params: dict[str, Any]) -> bool:
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(
-        argument_spec={
-            "state_root": {"type": "path", "default": "/var/lib/intermission"},
-            "site": {"type": "str", "required": True},
-            "state": {"type": "str", "choices": ["open", "closed", "present", "absent", "told"], "default": "told"},
-            "group": {"type": "str"},
-            "tmpfiles": {"type": "path"},
-            "force": {"type": "bool", "default": False},
-            "id": {"type": "str"},
-            "start": {"type": "str"},
-            "end": {"type": "str"},
-            "reason": {"type": "str", "default": ""},
-            "message": {"type": "str", "default": ""},
-            "layer": {"type": "str", "choices": list(LAYERS), "default": "nginx"},
-            "read_only": {"type": "bool", "default": False},
-            "secret": {"type": "str", "no_log": True},
-            "by": {"type": "str", "default": "unknown"},
-            "from": {"type": "str", "default": "unknown"},
-        },
-        required_if=[("state", "open", ("id", "start"))],
-        supports_check_mode=True,
-    )
+    module = AnsibleModule(**ARGUMENTS)
     params = module.params
     directory = StateDirectory(params["state_root"], params["site"])
     try:

@@ -59,24 +59,27 @@ stdout:
 """
 
 import subprocess
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.intermission.django.plugins.module_utils.account import run_as
 from ansible_collections.intermission.django.plugins.module_utils.migrations import process_environment
 
+ARGUMENTS: dict[str, Any] = {
+    "argument_spec": {
+        "python": {"type": "path", "required": True},
+        "project": {"type": "path", "required": True},
+        "command": {"type": "list", "elements": "str", "required": True},
+        "environment_file": {"type": "path"},
+        "user": {"type": "str"},
+    },
+    "supports_check_mode": True,
+}
+
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(
-        argument_spec={
-            "python": {"type": "path", "required": True},
-            "project": {"type": "path", "required": True},
-            "command": {"type": "list", "elements": "str", "required": True},
-            "environment_file": {"type": "path"},
-            "user": {"type": "str"},
-        },
-        supports_check_mode=True,
-    )
+    module = AnsibleModule(**ARGUMENTS)
     params = module.params
     if module.check_mode:
         module.exit_json(changed=True, stdout="")

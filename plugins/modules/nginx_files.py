@@ -81,6 +81,7 @@ former:
 """
 
 from pathlib import Path
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.intermission.django.plugins.module_utils.nginx import (
@@ -97,21 +98,23 @@ from ansible_collections.intermission.django.plugins.module_utils.service import
     ServiceError,
 )
 
+ARGUMENTS: dict[str, Any] = {
+    "argument_spec": {
+        "files": {"type": "dict", "required": True},
+        "keep": {"type": "list", "elements": "path", "default": []},
+        "pages": {"type": "dict", "default": {}},
+        "tidy": {"type": "list", "elements": "path", "default": []},
+        "pending": {"type": "path", "required": True},
+        "commands": {"type": "dict", "required": True},
+        "seconds": {"type": "float", "default": 60},
+    },
+    "supports_check_mode": True,
+}
+
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(
-        argument_spec={
-            "files": {"type": "dict", "required": True},
-            "keep": {"type": "list", "elements": "path", "default": []},
-            "pages": {"type": "dict", "default": {}},
-            "tidy": {"type": "list", "elements": "path", "default": []},
-            "pending": {"type": "path", "required": True},
-            "commands": {"type": "dict", "required": True},
-            "seconds": {"type": "float", "default": 60},
-        },
-        supports_check_mode=True,
-    )
+    module = AnsibleModule(**ARGUMENTS)
     wanted = {path: content or None for path, content in module.params["files"].items()}
     files = {
         path: content

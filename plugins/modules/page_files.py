@@ -42,6 +42,8 @@ RETURN = r"""
 {}
 """
 
+from typing import Any
+
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.intermission.django.plugins.module_utils.nginx import (
     changes,
@@ -49,16 +51,18 @@ from ansible_collections.intermission.django.plugins.module_utils.nginx import (
     write_pages,
 )
 
+ARGUMENTS: dict[str, Any] = {
+    "argument_spec": {
+        "directory": {"type": "path", "required": True},
+        "pages": {"type": "dict", "required": True},
+    },
+    "supports_check_mode": True,
+}
+
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(
-        argument_spec={
-            "directory": {"type": "path", "required": True},
-            "pages": {"type": "dict", "required": True},
-        },
-        supports_check_mode=True,
-    )
+    module = AnsibleModule(**ARGUMENTS)
     pages = {f"{module.params['directory']}/{name}": content for name, content in module.params["pages"].items()}
     try:
         changed = bool(changes(pages, read_page)) if module.check_mode else write_pages(pages)

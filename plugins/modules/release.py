@@ -153,6 +153,34 @@ from ansible_collections.intermission.django.plugins.module_utils.release import
 )
 from ansible_collections.intermission.django.plugins.module_utils.setting import EnvironmentSetting
 
+STATES = ["present", "unpacked", "target", "installed", "prepared", "current", "live", "pruned", "told"]
+ARGUMENTS: dict[str, Any] = {
+    "argument_spec": {
+        "root": {"type": "path", "required": True},
+        "state": {"type": "str", "choices": STATES, "default": "told"},
+        "id": {"type": "str"},
+        "archive": {"type": "path"},
+        "version": {"type": "str", "default": ""},
+        "origin": {"type": "str", "default": ""},
+        "requirements": {"type": "str", "default": "requirements.txt"},
+        "python": {"type": "str", "default": "python3"},
+        "extra_packages": {"type": "list", "elements": "str", "default": []},
+        "user": {"type": "str"},
+        "wheelhouse": {"type": "path"},
+        "preparation": {"type": "str", "default": ""},
+        "environment": {"type": "str", "default": ""},
+        "directories": {"type": "list", "elements": "path", "default": []},
+        "content": {"type": "str", "default": "", "no_log": True},
+        "keep": {"type": "int", "default": 5},
+        "went_back": {"type": "bool", "default": False},
+    },
+    "required_if": [
+        ("state", "unpacked", ("id", "archive")),
+        *(("state", state, ("id",)) for state in ("target", "installed", "prepared", "current", "live")),
+    ],
+    "supports_check_mode": True,
+}
+
 
 def apply(releases: Releases, params: dict[str, Any]) -> tuple[bool, list[str]]:
     """Bring the release to the wanted state; gives whether anything changed, and what was removed."""
@@ -204,33 +232,7 @@ def would_change(releases: Releases, params: dict[str, Any]) -> bool:
 
 def main() -> None:
     """Run the module."""
-    states = ["present", "unpacked", "target", "installed", "prepared", "current", "live", "pruned", "told"]
-    module = AnsibleModule(
-        argument_spec={
-            "root": {"type": "path", "required": True},
-            "state": {"type": "str", "choices": states, "default": "told"},
-            "id": {"type": "str"},
-            "archive": {"type": "path"},
-            "version": {"type": "str", "default": ""},
-            "origin": {"type": "str", "default": ""},
-            "requirements": {"type": "str", "default": "requirements.txt"},
-            "python": {"type": "str", "default": "python3"},
-            "extra_packages": {"type": "list", "elements": "str", "default": []},
-            "user": {"type": "str"},
-            "wheelhouse": {"type": "path"},
-            "preparation": {"type": "str", "default": ""},
-            "environment": {"type": "str", "default": ""},
-            "directories": {"type": "list", "elements": "path", "default": []},
-            "content": {"type": "str", "default": "", "no_log": True},
-            "keep": {"type": "int", "default": 5},
-            "went_back": {"type": "bool", "default": False},
-        },
-        required_if=[
-            ("state", "unpacked", ("id", "archive")),
-            *(("state", state, ("id",)) for state in ("target", "installed", "prepared", "current", "live")),
-        ],
-        supports_check_mode=True,
-    )
+    module = AnsibleModule(**ARGUMENTS)
     params = module.params
     releases = Releases(params["root"])
     removed: list[str] = []

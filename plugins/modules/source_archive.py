@@ -81,6 +81,7 @@ origin:
 
 import posixpath
 from pathlib import Path
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.intermission.django.plugins.module_utils.source import (
@@ -91,23 +92,25 @@ from ansible_collections.intermission.django.plugins.module_utils.source import 
 )
 from ansible_collections.intermission.django.plugins.module_utils.wheelhouse import WheelhouseError, build_wheel
 
+ARGUMENTS: dict[str, Any] = {
+    "argument_spec": {
+        "source": {"type": "str", "required": True},
+        "version": {"type": "str", "default": "HEAD"},
+        "cache": {"type": "path", "required": True},
+        "exclude": {"type": "list", "elements": "str", "default": []},
+        "project": {"type": "str", "default": "."},
+        "requirements": {"type": "str", "default": "requirements.txt"},
+        "package": {"type": "path"},
+        "python": {"type": "str"},
+    },
+    "required_by": {"package": "python"},
+    "supports_check_mode": True,
+}
+
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(
-        argument_spec={
-            "source": {"type": "str", "required": True},
-            "version": {"type": "str", "default": "HEAD"},
-            "cache": {"type": "path", "required": True},
-            "exclude": {"type": "list", "elements": "str", "default": []},
-            "project": {"type": "str", "default": "."},
-            "requirements": {"type": "str", "default": "requirements.txt"},
-            "package": {"type": "path"},
-            "python": {"type": "str"},
-        },
-        required_by={"package": "python"},
-        supports_check_mode=True,
-    )
+    module = AnsibleModule(**ARGUMENTS)
     params = module.params
     try:
         source = fetch(params["source"], params["version"], Path(params["cache"]), params["exclude"])

@@ -59,6 +59,7 @@ names:
 """
 
 from pathlib import Path
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.intermission.django.plugins.module_utils.units import (
@@ -68,6 +69,15 @@ from ansible_collections.intermission.django.plugins.module_utils.units import (
     kept,
 )
 
+ARGUMENTS: dict[str, Any] = {
+    "argument_spec": {
+        "site": {"type": "str", "required": True},
+        "units": {"type": "dict"},
+        "kept": {"type": "path", "required": True},
+    },
+    "supports_check_mode": True,
+}
+
 
 def with_former_services(units: dict[str, str], former: dict[str, str]) -> dict[str, str]:
     """Give the units, the services among them with the content that they had."""
@@ -76,14 +86,7 @@ def with_former_services(units: dict[str, str], former: dict[str, str]) -> dict[
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(
-        argument_spec={
-            "site": {"type": "str", "required": True},
-            "units": {"type": "dict"},
-            "kept": {"type": "path", "required": True},
-        },
-        supports_check_mode=True,
-    )
+    module = AnsibleModule(**ARGUMENTS)
     units = Units(module.params["site"])
     file, given = Path(module.params["kept"]), module.params["units"]
     try:

@@ -88,6 +88,7 @@ path:
 """
 
 from pathlib import Path
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.intermission.django.plugins.module_utils.source import SourceError
@@ -97,25 +98,27 @@ from ansible_collections.intermission.django.plugins.module_utils.wheelhouse imp
     provide,
 )
 
+ABOUT = ("python", "implementation", "abi", "machine", "glibc")
+ARGUMENTS: dict[str, Any] = {
+    "argument_spec": {
+        "archive": {"type": "path", "required": True},
+        "requirements": {"type": "str", "default": "requirements.txt"},
+        "extra_packages": {"type": "list", "elements": "str", "default": []},
+        "target": {
+            "type": "dict",
+            "required": True,
+            "options": {name: {"type": "str", "required": True} for name in ABOUT},
+        },
+        "cache": {"type": "path", "required": True},
+        "python": {"type": "str", "required": True},
+    },
+    "supports_check_mode": True,
+}
+
 
 def main() -> None:
     """Run the module."""
-    about = ("python", "implementation", "abi", "machine", "glibc")
-    module = AnsibleModule(
-        argument_spec={
-            "archive": {"type": "path", "required": True},
-            "requirements": {"type": "str", "default": "requirements.txt"},
-            "extra_packages": {"type": "list", "elements": "str", "default": []},
-            "target": {
-                "type": "dict",
-                "required": True,
-                "options": {name: {"type": "str", "required": True} for name in about},
-            },
-            "cache": {"type": "path", "required": True},
-            "python": {"type": "str", "required": True},
-        },
-        supports_check_mode=True,
-    )
+    module = AnsibleModule(**ARGUMENTS)
     params = module.params
     archive = Path(params["archive"])
     if not archive.exists():

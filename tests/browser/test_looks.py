@@ -146,4 +146,6 @@ def test_the_policy_lets_nothing_else_run(visit: Visit, site: Site) -> None:
     assert visitor.page.title() == "Back soon – The Tea Shop"
     assert visitor.page.locator("h1").is_visible()
     assert sum("Content Security Policy" in text for text in visitor.own_complaints()) == 3
-    assert {path for _, path in site.requests} == {"/"}  # The page's own script may have asked by now whether the site is back
+    assert {path for _, path in site.requests} == {
+        "/"
+    }  # The page's own script may have asked by now whether the site is back
