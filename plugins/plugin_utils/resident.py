@@ -105,6 +105,17 @@ def archive(files: Mapping[str, bytes]) -> bytes:
 DIGEST = digest(content())
 
 
+class ActionModule(ActionBase):  # type: ignore[misc]
+    """The action of a module that needs nothing else of the controller."""
+
+    _supports_check_mode = True
+
+    def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
+        """Run the module."""
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        return {**result, **execute(self, task_vars or {}, self._task.args)}
+
+
 def execute(action: ActionBase, task_vars: dict[str, Any], arguments: dict[str, Any]) -> dict[str, Any]:
     """Run the module that the task names, with these arguments, as ``ActionBase._execute_module`` does."""
     name = action._task.action.rpartition(".")[2]

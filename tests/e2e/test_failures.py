@@ -130,7 +130,7 @@ def test_a5_a_host_that_cannot_be_reached_stops_the_deploy_for_all(shop: Shop) -
 def test_a5_a_host_that_drops_out_after_it_was_closed_stops_the_migration(shop: Shop) -> None:
     """The host vanishes between its proof and the migration: the others reopen, the run fails and names it."""
     late = dict(WEB2_BY_SSH_TO_A_CLOSED_PORT)
-    vanishes = "inventory_hostname == 'web2' and __django_release_phase | default('') == 'close'"
+    vanishes = "inventory_hostname == 'web2' and (__django_release_noted | default({})).phase | default('') == 'close'"
     late["ansible_connection"] = f"{{{{ 'ansible.builtin.ssh' if {vanishes} else 'ansible.builtin.local' }}}}"
     run = shop.deploy("v2", **late)
     assert run.status != 0

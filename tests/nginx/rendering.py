@@ -57,7 +57,7 @@ def _begin() -> None:
 
 
 def _render(inventory: dict[str, Any]) -> str:
-    (arguments,) = [task[MODULE] for task in _load("maintenance_page/tasks/main.yml") if MODULE in task]
+    (arguments,) = [task[MODULE] for task in _load("maintenance_page/tasks/install.yml") if MODULE in task]
     variables = _variables(inventory)
     templar = Templar(loader=DataLoader(), variables=variables)
     # Rendered once: what the pages are made from stands in the files too, and takes longest
@@ -80,7 +80,7 @@ def _variables(inventory: dict[str, Any]) -> dict[str, Any]:
         "ansible_search_path": [str(role)],
         **inventory,
         **_load("intermission/vars/main.yml"),
-        **_load("maintenance_page/vars/main.yml"),
+        **_load("maintenance_page/vars/main/main.yml"),
     }
 
 

@@ -79,7 +79,7 @@ def test_defaults_are_those_of_the_specification(role: Path) -> None:
 def test_options_of_tls_have_the_defaults_of_the_specification() -> None:
     (role,) = [role for role in ROLES if role.name == "maintenance_page"]
     specified = options(role)["maintenance_page_tls"]["options"]
-    filled_in = read(role / "vars" / "main.yml")["__maintenance_page_tls_defaults"]
+    filled_in = read(role / "vars" / "main" / "main.yml")["__maintenance_page_tls_defaults"]
     assert filled_in == {name: spec["default"] for name, spec in specified.items() if "default" in spec}
 
 
@@ -113,7 +113,7 @@ def names_of(role: Path) -> Iterator[str]:
     """Give every name that a role makes: defaults, vars, registered and set."""
     yield from options(role)
     for folder in ("defaults", "vars"):
-        for path in sorted((role / folder).glob("*.yml")):
+        for path in sorted((role / folder).rglob("*.yml")):
             yield from read(path)
     for task in tasks(role):
         if "register" in task:

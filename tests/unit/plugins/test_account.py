@@ -25,6 +25,7 @@ ACCOUNT = f"""
     __django_release_failures: ["web1: Migrate: it failed"]
     __django_release_flag_now: {{status: {{"on": true}}}}
     __django_release_lock: {{ours: true}}
+    __django_release_locked: {{failed: false}}
     __django_release_label: v2
     __django_release_id: abc
     __django_release_touched: true
@@ -149,7 +150,7 @@ def test_what_a_failed_task_says(ansible_plays: Plays) -> None:
         "one is wrong; two is wrong": "loop: [one, two]",
         "one is wrong": "loop: [one]",
     }
-    variables = TEMPLATE.parents[1] / "vars/main.yml"
+    variables = TEMPLATE.parents[1] / "vars/main/main.yml"
     printed = ansible_plays({said: FAILURE.format(vars=variables, loop=loop) for said, loop in loops.items()})
     for said in loops:
         assert f"SAID={said}=END" in printed[said]

@@ -401,7 +401,7 @@ def test_one_wheelhouse_is_made_for_all_hosts_of_a_kind(
     ansible_playbook: Callable[..., subprocess.CompletedProcess[str]],
 ) -> None:
     said = ansible_playbook(
-        MAKERS.format(vars=CHECKOUT / "roles" / "django_release" / "vars" / "main.yml"), "-v"
+        MAKERS.format(vars=CHECKOUT / "roles" / "django_release" / "vars" / "main" / "main.yml"), "-v"
     ).stdout
     found = dict(re.findall(r"(\w+) by (\w+)\.", said))
     assert found == {"old1": "old1", "old2": "old1", "ready": "new1", "new1": "new1", "new2": "new1"}, said
