@@ -45,7 +45,11 @@ SELECT pid, application_name FROM pg_locks JOIN pg_stat_activity USING (pid)
 WHERE locktype = 'advisory' AND granted AND objsubid = 1 AND (classid::bigint << 32 | objid::bigint) = %s
   AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """
-HOLDER_OF_NAMED_LOCK = "SELECT id, host FROM information_schema.processlist WHERE id = IS_USED_LOCK(%s)"
+# The sessions of another account, which is a user together with a host, are not shown to every account
+HOLDER_OF_NAMED_LOCK = """
+SELECT used.id, COALESCE(shown.host, 'of another account') FROM (SELECT IS_USED_LOCK(%s) AS id) AS used
+LEFT JOIN information_schema.processlist AS shown ON shown.id = used.id WHERE used.id IS NOT NULL
+"""
 DROP_OWN_TABLES = (
     r"SELECT format('DROP TABLE IF EXISTS %I.%I CASCADE', schemaname, tablename) FROM pg_tables"
     r" WHERE tableowner = current_user AND schemaname NOT IN ('pg_catalog', 'information_schema') \gexec"
