@@ -7,7 +7,6 @@ import os
 import pwd
 import re
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 
 from ansible_collections.intermission.django.plugins.module_utils.doctor_host import dump, known_user, look, read
@@ -17,7 +16,7 @@ from ansible_collections.intermission.django.plugins.plugin_utils.doctor import 
 from ansible_collections.intermission.django.plugins.plugin_utils.doctor_rules import examine
 
 from certificates import Authority
-from nginx.rendering import render
+from nginx.rendering import RenderedRole, render
 from nginx.site import NGINX
 
 TREES = Path(__file__).parent / "trees"
@@ -57,9 +56,9 @@ class Host:
                 target.write_text(self.filled(source.read_text(encoding="utf-8")), encoding="utf-8")
         for name in ("conf.d", "snippets", "sites-enabled"):
             (self.root / name).mkdir(exist_ok=True)
+        role = _rendered(self.form, self.tls)
         files, self.pages = (
-            {self.here(path): self.here(content) for path, content in made.items()}
-            for made in _rendered(self.form, self.tls)
+            {self.here(path): self.here(content) for path, content in made.items()} for made in (role.files, role.pages)
         )
         for path, content in files.items():
             Path(path).write_text(content, encoding="utf-8")
@@ -116,10 +115,9 @@ class Host:
         }
 
 
-@cache
-def _rendered(form: str, tls: bool) -> tuple[dict[str, str], dict[str, str]]:
-    """Give the role's files and pages, for the place ANY_ROOT."""
-    role = render(
+def _rendered(form: str, tls: bool) -> RenderedRole:
+    """Render the role for the place ANY_ROOT."""
+    return render(
         {
             "intermission_site": "shop",
             "intermission_server_names": NAMES,
@@ -134,4 +132,3 @@ def _rendered(form: str, tls: bool) -> tuple[dict[str, str], dict[str, str]]:
             "maintenance_page_tls": TLS if tls else {},
         }
     )
-    return role.files, role.pages

@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import sys
 from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -11,13 +12,30 @@ from types import CodeType
 from typing import Any
 
 import jinja2
+from ansible.errors import AnsibleError
 from ansible.parsing.dataloader import DataLoader
-from ansible.plugins.loader import init_plugin_loader
+from ansible.plugins.loader import init_plugin_loader, lookup_loader
 from ansible.template import Templar
 
 ROLES = Path(__file__).parents[2] / "roles"
 MODULE = "intermission.django.nginx_files"
-PAGES = "__maintenance_page_rendered"
+PAGES, POLICY = "__maintenance_page_rendered", "__maintenance_page_csp"
+OF_NGINX_ALONE = {
+    f"maintenance_page_{name}"
+    for name in (
+        *(
+            "app_socket",
+            "bypass_networks",
+            "bypass_paths",
+            "conf_dir",
+            "cors_origins",
+            "document_root",
+            "form",
+            "headers",
+        ),
+        *("health_during", "health_path", "intercept_errors", "listen", "server_extra", "snippet_dir", "static", "tls"),
+    )
+}
 
 
 @dataclass(frozen=True)
@@ -29,11 +47,16 @@ class RenderedRole:
 
 
 def render(inventory: Mapping[str, Any]) -> RenderedRole:
-    """Render the role for an inventory's variables.
+    """Render the role for an inventory's variables, once for the same ones.
 
     It is done in another process, for Ansible's plugin loader changes how collections are imported in its own.
     """
-    return RenderedRole(**json.loads(_other_process().submit(_render, dict(inventory)).result()))
+    return RenderedRole(**json.loads(_in_other_process(json.dumps(inventory))))
+
+
+@cache
+def _in_other_process(inventory: str) -> str:
+    return _other_process().submit(_render, inventory).result()
 
 
 @cache
@@ -42,7 +65,7 @@ def _other_process() -> ProcessPoolExecutor:
 
 
 def _begin() -> None:
-    """Load Ansible's plugins, and have each template compiled once: that is half of what a rendering takes."""
+    """Load Ansible's plugins, and leave out what takes half of a rendering: to compile templates again, and to copy all variables."""
     init_plugin_loader([])
     compiled: dict[tuple[object, ...], CodeType] = {}
     compile_template = jinja2.Environment.compile
@@ -54,15 +77,32 @@ def _begin() -> None:
         return compiled[which]
 
     jinja2.Environment.compile = compile_once  # type: ignore[assignment, method-assign]
+    sys.modules[lookup_loader.get("ansible.builtin.template").__module__].deepcopy = dict  # type: ignore[attr-defined]
 
 
-def _render(inventory: dict[str, Any]) -> str:
+def _render(inventory: str) -> str:
+    """Render in the other process, from which Ansible's own errors cannot be brought back."""
+    try:
+        return _render_here(json.loads(inventory))
+    except AnsibleError as error:
+        raise RuntimeError(str(error)) from None
+
+
+def _render_here(inventory: dict[str, Any]) -> str:
     (arguments,) = [task[MODULE] for task in _load("maintenance_page/tasks/install.yml") if MODULE in task]
-    variables = _variables(inventory)
-    templar = Templar(loader=DataLoader(), variables=variables)
-    # Rendered once: what the pages are made from stands in the files too, and takes longest
-    variables[PAGES] = templar.template(variables[PAGES])
+    made = _pages(json.dumps({name: value for name, value in inventory.items() if name not in OF_NGINX_ALONE}))
+    templar = Templar(loader=DataLoader(), variables={**_variables(inventory), **made})
     return json.dumps({name: templar.template(arguments[name]) for name in ("files", "pages")})
+
+
+@cache
+def _pages(inventory: str) -> dict[str, Any]:
+    """Render what takes longest. Were it made from more of the inventory, that would be a variable which is not defined."""
+    variables = _variables(json.loads(inventory))
+    known = {name: value for name, value in variables.items() if name not in OF_NGINX_ALONE}
+    templar = Templar(loader=DataLoader(), variables=known)
+    known[PAGES] = templar.template(known[PAGES])
+    return {PAGES: known[PAGES], POLICY: templar.template(known[POLICY])}
 
 
 def _variables(inventory: dict[str, Any]) -> dict[str, Any]:

