@@ -1,29 +1,23 @@
 """Hosts for the doctor, below a folder that Nginx's workers may enter."""
 
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
 
 from doctor.host import Host
+from folders import served_folder
 
 
 @pytest.fixture
 def make_host() -> Iterator[Callable[..., Host]]:
     """Make hosts out of trees; they are gone after the test."""
-    roots: list[Path] = []
+    with ExitStack() as stack:
 
-    def make(*trees: str, **settings: Any) -> Host:
-        root = Path(tempfile.mkdtemp(prefix="im-doctor-", dir="/tmp"))
-        root.chmod(0o755)
-        roots.append(root)
-        host = Host(root, **settings)
-        host.install("base", *trees)
-        return host
+        def make(*trees: str, **settings: Any) -> Host:
+            host = Host(stack.enter_context(served_folder()), **settings)
+            host.install("base", *trees)
+            return host
 
-    yield make
-    for root in roots:
-        shutil.rmtree(root)
+        yield make

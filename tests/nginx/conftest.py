@@ -1,30 +1,24 @@
 """Sites behind a real Nginx, in both forms of the role."""
 
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from folders import served_folder
 from nginx.site import Site
 
 
 @contextmanager
 def running_site(form: str, **settings: Any) -> Iterator[Site]:
-    """Run a site below a folder that is short enough for a unix socket and open to Nginx's workers."""
-    root = Path(tempfile.mkdtemp(prefix="im-nginx-", dir="/tmp"))
-    root.chmod(0o755)
-    try:
+    """Run a site."""
+    with served_folder() as root:
         site = Site(root, form, **settings)
         try:
             yield site
         finally:
             site.stop()
-    finally:
-        shutil.rmtree(root)
 
 
 @pytest.fixture
