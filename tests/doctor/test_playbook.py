@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from typing import Any
 
 import pytest
 
+import forked_ansible
 from doctor.host import NAMES, WORKER, Host
 
 CHECKOUT = Path(__file__).parents[2]
@@ -43,16 +43,8 @@ def doctor(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
         }
         inventory = tmp_path / "hosts.json"
         inventory.write_text(json.dumps({"shop": {"hosts": each, "vars": common}}))
-        environment = {
-            "PATH": os.environ["PATH"],
-            "HOME": str(tmp_path),
-            "LC_ALL": "C.UTF-8",
-            "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"),
-            "ANSIBLE_COLLECTIONS_PATH": str(CHECKOUT / "collections"),
-        }
-        program = str(Path(sys.executable).with_name("ansible-playbook"))
-        command = [program, "-i", str(inventory), str(CHECKOUT / "playbooks/doctor.yml"), "-e", json.dumps(variables)]
-        return subprocess.run(command, env=environment, cwd=CHECKOUT, capture_output=True, text=True, check=False)
+        arguments = ["-i", str(inventory), str(CHECKOUT / "playbooks/doctor.yml"), "-e", json.dumps(variables)]
+        return forked_ansible.run("ansible-playbook", *arguments, cwd=CHECKOUT)
 
     return run
 

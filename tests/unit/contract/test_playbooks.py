@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+
+import forked_ansible
 
 CHECKOUT = Path(__file__).parents[3]
 PLAYBOOKS = sorted(path.stem for path in (CHECKOUT / "playbooks").glob("*.yml"))
@@ -20,23 +19,10 @@ CALLBACKS = sorted(path.stem for path in (CHECKOUT / "plugins" / "callback").glo
 ROLES = sorted(path.name for path in (CHECKOUT / "roles").iterdir() if path.is_dir())
 
 
-def run(tmp_path: Path, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run one of Ansible's programs with this checkout's collection and nothing of the user's."""
-    environment = {
-        "PATH": os.environ["PATH"],
-        "HOME": str(tmp_path),
-        "LC_ALL": "C.UTF-8",
-        "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"),
-        "ANSIBLE_COLLECTIONS_PATH": str(CHECKOUT / "collections"),
-    }
-    command = [str(Path(sys.executable).with_name(program)), *arguments]
-    return subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
-
-
 def syntax_check(tmp_path: Path, *playbooks: str) -> str:
     inventory = tmp_path / "hosts.yml"
     inventory.write_text("intermission_selected: {hosts: {web1: }}\n")
-    ran = run(tmp_path, "ansible-playbook", "--syntax-check", "-i", str(inventory), *playbooks)
+    ran = forked_ansible.run("ansible-playbook", "--syntax-check", "-i", str(inventory), *playbooks, cwd=tmp_path)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "WARNING" not in ran.stderr, ran.stderr
     return ran.stdout
@@ -75,7 +61,7 @@ def test_a_playbook_has_no_logic(name: str) -> None:
 )
 def test_documentation(tmp_path: Path, kind: str, names: list[str]) -> None:
     full = [f"intermission.django.{name}" for name in names]
-    ran = run(tmp_path, "ansible-doc", "--type", kind, "--json", *full)
+    ran = forked_ansible.run("ansible-doc", "--type", kind, "--json", *full, cwd=tmp_path)
     assert ran.returncode == 0, ran.stderr
     assert "intermission" not in ran.stderr, ran.stderr
     documented: dict[str, Any] = json.loads(ran.stdout)

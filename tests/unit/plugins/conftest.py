@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import importlib
 import io
 import json
@@ -15,7 +14,6 @@ import shutil
 import socketserver
 import ssl
 import subprocess
-import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -27,9 +25,9 @@ import pytest
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.intermission.django.plugins.module_utils.state import StateDirectory
 
+import forked_ansible
 from certificates import Authority
 
-CHECKOUT = Path(__file__).parents[3]
 TEMPLATES = {
     "503.en.html.template": "<p>%%reason%%</p>\n<p>%%message%%</p>\n<p>%%start%%</p>\n<p>%%end%%|%%end_text%%</p>\n</html>\n",
     "503.de.html.template": "<p>Grund: %%reason%%</p>\n</html>\n",
@@ -192,41 +190,31 @@ def closed_answer(http: Callable[..., bytes]) -> bytes:
     return http(503, PAGE, Retry_After="300", Cache_Control="no-store")
 
 
-def _run_playbook(
-    folder: Path, text: str, *options: str, inventory: str = "", **variables: str
-) -> subprocess.CompletedProcess[str]:
-    playbook, hosts = folder / "playbook.yml", folder / "hosts.yml"
-    playbook.write_text(text)
-    hosts.write_text(inventory)
-    environment = {
-        "PATH": os.environ["PATH"],
-        "HOME": str(folder),
-        "LC_ALL": "C.UTF-8",
-        "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"),
-        "ANSIBLE_COLLECTIONS_PATH": str(CHECKOUT / "collections"),
-        "ANSIBLE_LOCALHOST_WARNING": "false",
-        "ANSIBLE_INVENTORY_UNPARSED_WARNING": "false",
-        **variables,
-    }
-    program = Path(sys.executable).with_name("ansible-playbook")
-    command = [str(program), "-i", str(hosts) if inventory else "localhost,", str(playbook), *options]
-    command += ["-e", "ansible_python_interpreter={{ ansible_playbook_python }}"]
-    return subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, check=False)
+def _playbook(folder: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    def run(text: str, *options: str, inventory: str = "", **variables: str) -> subprocess.CompletedProcess[str]:
+        playbook, hosts = folder / "playbook.yml", folder / "hosts.yml"
+        playbook.write_text(text)
+        hosts.write_text(inventory)
+        arguments = ["-i", str(hosts) if inventory else "localhost,", str(playbook), *options]
+        arguments += ["-e", "ansible_python_interpreter={{ ansible_playbook_python }}"]
+        return forked_ansible.run("ansible-playbook", *arguments, cwd=folder, **variables)
+
+    return run
 
 
 @pytest.fixture
 def ansible_playbook(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Run a playbook with this checkout's collection, its settings and nothing of the user's but ``variables`` of the environment.
+    """Run a playbook that is a text, with ``variables`` of the environment.
 
     The ``inventory`` is a text; without it there is localhost alone.
     """
-    return functools.partial(_run_playbook, tmp_path)
+    return _playbook(tmp_path)
 
 
 @pytest.fixture(scope="session")
 def shared_playbook(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Do so for tests that share a run."""
-    return functools.partial(_run_playbook, tmp_path_factory.mktemp("shared"))
+    return _playbook(tmp_path_factory.mktemp("shared"))
 
 
 @pytest.fixture(scope="session")

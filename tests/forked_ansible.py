@@ -1,0 +1,98 @@
+"""Ansible's programs, with this checkout's collection, its settings, and nothing of the user's.
+
+To load Ansible takes as long as a short play does, and to pack a module for a host nearly so. Therefore each run is a fork of one
+process that has Ansible loaded, and finds what runs before it have packed. The process ends with the tests that use it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import traceback
+import warnings
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+PROGRAMS = {"ansible-playbook": "ansible.cli.playbook", "ansible-doc": "ansible.cli.doc"}
+SETTINGS = {
+    "LC_ALL": "C.UTF-8",
+    "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"),
+    "ANSIBLE_COLLECTIONS_PATH": str(CHECKOUT / "collections"),
+    "ANSIBLE_NOCOLOR": "1",
+    "ANSIBLE_LOCALHOST_WARNING": "false",
+    "ANSIBLE_INVENTORY_UNPARSED_WARNING": "false",
+}
+
+
+def run(*command: str, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run a program in a directory, with ``variables`` of the environment; Ansible's own, but for its plugins', come too late."""
+    process = _process()
+    assert process.stdin and process.stdout
+    with tempfile.TemporaryDirectory() as folder:
+        out, err = Path(folder, "out"), Path(folder, "err")
+        wanted = {"out": str(out), "err": str(err), "variables": {"PATH": os.environ["PATH"], **variables}}
+        print(json.dumps({"command": command, "cwd": str(cwd), **wanted}), file=process.stdin, flush=True)
+        status = int(process.stdout.readline())
+        return subprocess.CompletedProcess(command, status, out.read_text(), err.read_text())
+
+
+@cache
+def _process() -> subprocess.Popen[str]:
+    command = [sys.executable, "-P", __file__]
+    environment = {"PATH": os.environ["PATH"], **SETTINGS}
+    return subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def _serve() -> None:
+    """Fork for each line that asks for a run, and tell how the run ended."""
+    home = tempfile.mkdtemp(prefix="im-ansible-")
+    os.environ.update(HOME=home, ANSIBLE_REMOTE_TMP=f"{home}/remote")
+    for module in PROGRAMS.values():
+        importlib.import_module(module)
+    from ansible.parsing.dataloader import DataLoader
+    from ansible.plugins.loader import init_plugin_loader
+    from ansible.template import Templar, trust_as_template
+
+    init_plugin_loader()
+    warnings.filterwarnings("ignore", "AnsibleCollectionFinder has already been configured")
+    importlib.import_module("ansible_collections.ansible.builtin")
+    Templar(loader=DataLoader()).template(
+        trust_as_template("{{ '' | string }}")
+    )  # Finds all filters, as each task would
+    for line in sys.stdin:
+        child = os.fork()
+        if child == 0:
+            _run_here(**json.loads(line))
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+    shutil.rmtree(home)
+
+
+def _run_here(command: list[str], cwd: str, out: str, err: str, variables: dict[str, str]) -> None:
+    """Become the run, which ends without its clean-up: that would remove what is packed."""
+    os.chdir(cwd)
+    os.environ.update(variables)
+    if "PYTHONPATH" in variables:
+        sys.path[:0] = variables["PYTHONPATH"].split(os.pathsep)
+    for number, path in enumerate((os.devnull, out, err)):
+        os.dup2(os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC), number)
+    status: Any = 1
+    try:
+        importlib.import_module(PROGRAMS[command[0]]).main(command)
+    except SystemExit as ended:
+        status = ended.code
+    except BaseException:
+        traceback.print_exc()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(int(status or 0))
+
+
+if __name__ == "__main__":
+    _serve()
