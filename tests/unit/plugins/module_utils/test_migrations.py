@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import pwd
 import re
@@ -8,6 +9,8 @@ import shutil
 import sqlite3
 import stat
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,9 +19,12 @@ import pytest
 from ansible_collections.intermission.django.plugins.module_utils import environment
 from ansible_collections.intermission.django.plugins.module_utils.databases import SQLite, back_up
 from ansible_collections.intermission.django.plugins.module_utils.migrations import (
+    PLAN,
+    RESULT,
     MigrationError,
     process_environment,
     run,
+    understood,
 )
 from ansible_collections.intermission.django.plugins.module_utils.places import PlaceError
 
@@ -123,18 +129,26 @@ def project(tmp_path: Path) -> Project:
     return Project(tmp_path)
 
 
+@dataclass(frozen=True)
+class First:
+    """The first migrations: the database after them, and the answers to both verbs."""
+
+    database: Path
+    plan: dict[str, Any]
+    result: dict[str, Any]
+
+
 @pytest.fixture(scope="module")
-def migrated_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The database after the first migrations, for all tests to copy."""
+def first(tmp_path_factory: pytest.TempPathFactory) -> First:
+    """Migrate once, for all tests to copy."""
     project = Project(tmp_path_factory.mktemp("migrated"))
-    project.migrate(backup_directory=None)
-    return project.database
+    return First(project.database, project.ask(), project.migrate(backup_directory=None))
 
 
 @pytest.fixture
-def migrated(project: Project, migrated_database: Path) -> Project:
+def migrated(project: Project, first: First) -> Project:
     """The project with its first migrations applied."""
-    shutil.copy(migrated_database, project.database)
+    shutil.copy(first.database, project.database)
     return project
 
 
@@ -333,6 +347,32 @@ def test_a_project_that_does_not_start_is_told(project: Project, file: str, cont
         project.ask()
 
 
+def forged(answer: dict[str, Any], **more: Any) -> str:
+    return json.dumps({**answer, **more})
+
+
+@pytest.mark.parametrize(
+    ("forge", "said"),
+    [
+        (
+            lambda answer: forged(answer, ansible_facts={"django_release_service_extra": "ExecStartPre=+id"}),
+            "ansible_facts",
+        ),
+        (lambda answer: forged(answer, pending=[{**answer["pending"][0], "more": 1}]), "(pending)"),
+        (lambda answer: forged(answer, heads={"tea": ["0001"]}, faults="none"), "(faults, heads)"),
+        (lambda answer: json.dumps({name: value for name, value in answer.items() if name != "host"}), "(host)"),
+        (lambda answer: "[]", "another answer"),
+        (lambda answer: "[" * 100000, "another answer"),
+        (lambda answer: forged(answer) + " " * 2**24, "another answer"),
+    ],
+)
+def test_an_answer_that_is_forged_is_refused(first: First, forge: Callable[[dict[str, Any]], str], said: str) -> None:
+    for answer, shape in ((first.plan, PLAN), (first.result, RESULT)):
+        assert understood(forged(answer).encode(), shape) == answer
+        with pytest.raises(MigrationError, match=re.escape(said)):
+            understood(forge(answer).encode(), shape)
+
+
 FORGER = """
 import json
 
@@ -344,19 +384,11 @@ json.dump = lambda result, stream: {forgery}
 @pytest.mark.parametrize(
     ("forgery", "said"),
     [
-        (
-            "dump({**result, 'ansible_facts': {'django_release_service_extra': 'ExecStartPre=+id'}}, stream)",
-            "ansible_facts",
-        ),
-        ("dump({**result, 'pending': [{**result['pending'][0], 'more': 1}]}, stream)", "(pending)"),
-        ("dump({**result, 'heads': {'tea': ['0001']}, 'faults': 'none'}, stream)", "(faults, heads)"),
-        ("dump({name: value for name, value in result.items() if name != 'host'}, stream)", "(host)"),
-        ("dump([], stream)", "another answer"),
-        ("stream.write('[' * 100000)", "another answer"),
+        ("dump({**result, 'ansible_facts': {'shell': 'id'}}, stream)", "ansible_facts"),
         ("stream.write(json.dumps(result) + ' ' * 2**24)", "another answer"),
     ],
 )
-def test_an_answer_that_is_forged_by_the_sites_code_is_refused(project: Project, forgery: str, said: str) -> None:
+def test_the_sites_code_cannot_forge_an_answer(project: Project, forgery: str, said: str) -> None:
     (project.path / "settings.py").write_text(SETTINGS + FORGER.replace("{forgery}", forgery))
     for ask in (project.ask, project.migrate):
         with pytest.raises(MigrationError, match=re.escape(said)):
