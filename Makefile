@@ -6,15 +6,17 @@ PYTHON ?= $(shell for python in /usr/bin/python3 python3.13 python3.12 python3.1
 PIP := .venv/bin/python -m pip --quiet --disable-pip-version-check
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
+QUICK := unit nginx doctor django_layer
 SCENARIOS := $(patsubst molecule/%/molecule.yml,%,$(wildcard molecule/*/molecule.yml))
 
-.PHONY: help demo demo-stop check lint quick test django mutants browser images e2e $(SCENARIOS:%=molecule-%) bench clean
+.PHONY: help demo demo-stop check lint $(QUICK) test django mutants browser images e2e $(SCENARIOS:%=molecule-%) bench clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo 'make demo       deploy a shop to two nodes on this machine, the second time under load'
 	@echo 'make demo-stop  end the demo'
 	@echo 'make check      lint, types, unit and template tests: under two minutes'
+	@echo 'make FOLDER     the tests of one folder of tests/ alone, FOLDER is one of: $(QUICK)'
 	@echo 'make test       all of check, browser and django, the end-to-end tests on the demo, and the scenarios on real systemd hosts'
 	@echo 'make django     the Django app over every Django that it supports, as far as there is a Python for it'
 	@echo 'make mutants    change the Django app in small ways and list what its tests do not notice; a quarter of an hour'
@@ -29,8 +31,9 @@ demo: .venv/demo.stamp
 demo-stop: .venv/demo.stamp
 	python demo/demo.py stop
 
+# What takes longest first, so that two at a time end together
 check: .venv/check.stamp
-	$(MAKE) --jobs=2 --output-sync=target lint quick
+	$(MAKE) --jobs=2 --keep-going --output-sync=target unit nginx lint doctor django_layer
 
 lint: .venv/check.stamp
 	ruff check .
@@ -39,8 +42,9 @@ lint: .venv/check.stamp
 	yamllint --strict .
 	ansible-lint
 
-quick: .venv/check.stamp
-	pytest --numprocesses=2 --dist=worksteal tests/unit tests/nginx tests/doctor tests/django_layer
+# One process for each folder, not two that import everything for all of them
+$(QUICK): .venv/check.stamp
+	pytest tests/$@
 
 # Three targets at a time share the cores, those that take longest first. Logs: .logs/
 LONGEST := images check e2e molecule-deploy molecule-default
