@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import forked_ansible
+
 CHECKOUT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
 WAIT_SECONDS = 300.0
@@ -76,11 +78,9 @@ class Site:
         self.playbook_arguments: list[str] = []
 
     def start_playbook(self, name: str, *arguments: str, **variables: object) -> subprocess.Popen[str]:
-        command = [str(BIN / "ansible-playbook"), *self.playbook_arguments, name, *arguments]
-        if variables:
-            command += ["-e", json.dumps(variables)]
+        """Start a playbook that may be killed, or waited for."""
         return subprocess.Popen(
-            command,
+            [str(BIN / "ansible-playbook"), *self._arguments(name, *arguments, **variables)],
             cwd=CHECKOUT,
             env=self.environment,
             stdin=subprocess.DEVNULL,
@@ -90,9 +90,12 @@ class Site:
         )
 
     def playbook(self, name: str, *arguments: str, **variables: object) -> Run:
-        process = self.start_playbook(name, *arguments, **variables)
-        stdout, stderr = process.communicate()
-        return Run(process.returncode, stdout, stderr)
+        command = ["ansible-playbook", *self._arguments(name, *arguments, **variables)]
+        ran = forked_ansible.run(*command, cwd=CHECKOUT, environment=self.environment)
+        return Run(ran.returncode, ran.stdout, ran.stderr)
+
+    def _arguments(self, name: str, *arguments: str, **variables: object) -> list[str]:
+        return [*self.playbook_arguments, name, *arguments, *(["-e", json.dumps(variables)] if variables else [])]
 
     def deploy(self, version: str, **variables: object) -> Run:
         return self.playbook("deploy.yml", django_release_version=version, **variables)

@@ -1,11 +1,13 @@
-"""Ansible's programs, with this checkout's collection, its settings, and nothing of the user's.
+"""Ansible's programs, as forks of one process that has Ansible loaded.
 
-To load Ansible takes as long as a short play does, and to pack a module for a host nearly so. Therefore each run is a fork of one
-process that has Ansible loaded, and finds what runs before it have packed. The process ends with the tests that use it.
+To load Ansible takes as long as a short play does, and to pack a module for a host nearly so: each run finds loaded and packed what
+was before it. The process ends with the tests that use it. Where nothing else is said, programs run with this checkout's
+collection, its settings, and nothing of the user's.
 """
 
 from __future__ import annotations
 
+import atexit
 import importlib
 import json
 import os
@@ -15,6 +17,7 @@ import sys
 import tempfile
 import traceback
 import warnings
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -31,29 +34,37 @@ SETTINGS = {
 }
 
 
-def run(*command: str, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run a program in a directory, with ``variables`` of the environment; Ansible's own, but for its plugins', come too late."""
-    process = _process()
+def run(
+    *command: str, cwd: Path, environment: Mapping[str, str] | None = None, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a program in a directory and an environment; ``variables`` are added, too late for Ansible's own but its plugins'."""
+    process = _process(cwd, tuple(sorted((environment or _own_environment()).items())))
     assert process.stdin and process.stdout
     with tempfile.TemporaryDirectory() as folder:
         out, err = Path(folder, "out"), Path(folder, "err")
-        wanted = {"out": str(out), "err": str(err), "variables": {"PATH": os.environ["PATH"], **variables}}
-        print(json.dumps({"command": command, "cwd": str(cwd), **wanted}), file=process.stdin, flush=True)
+        wanted = {"command": command, "cwd": str(cwd), "out": str(out), "err": str(err), "variables": variables}
+        print(json.dumps(wanted), file=process.stdin, flush=True)
         status = int(process.stdout.readline())
         return subprocess.CompletedProcess(command, status, out.read_text(), err.read_text())
 
 
 @cache
-def _process() -> subprocess.Popen[str]:
+def _own_environment() -> dict[str, str]:
+    home = tempfile.mkdtemp(prefix="im-ansible-")
+    atexit.register(shutil.rmtree, home)
+    return {"PATH": os.environ["PATH"], "HOME": home, "ANSIBLE_REMOTE_TMP": f"{home}/remote", **SETTINGS}
+
+
+@cache
+def _process(cwd: Path, environment: tuple[tuple[str, str], ...]) -> subprocess.Popen[str]:
     command = [sys.executable, "-P", __file__]
-    environment = {"PATH": os.environ["PATH"], **SETTINGS}
-    return subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        command, cwd=cwd, env=dict(environment), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
 
 
 def _serve() -> None:
     """Fork for each line that asks for a run, and tell how the run ended."""
-    home = tempfile.mkdtemp(prefix="im-ansible-")
-    os.environ.update(HOME=home, ANSIBLE_REMOTE_TMP=f"{home}/remote")
     for module in PROGRAMS.values():
         importlib.import_module(module)
     from ansible.parsing.dataloader import DataLoader
@@ -71,7 +82,6 @@ def _serve() -> None:
         if child == 0:
             _run_here(**json.loads(line))
         print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
-    shutil.rmtree(home)
 
 
 def _run_here(command: list[str], cwd: str, out: str, err: str, variables: dict[str, str]) -> None:
