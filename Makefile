@@ -47,9 +47,9 @@ $(QUICK): .venv/check.stamp
 	pytest tests/$@
 
 # Three targets at a time share the cores, those that take longest first. Logs: .logs/
-LONGEST := images check e2e molecule-deploy molecule-default
+LONGEST := images check e2e molecule-default molecule-deploy molecule-published molecule-existing django
 test: .venv/check.stamp .venv/hosts.stamp .venv/browser.stamp
-	python tests/everything.py $(LONGEST) $(filter-out $(LONGEST),$(SCENARIOS:%=molecule-%) browser django)
+	python tests/everything.py $(LONGEST) $(filter-out $(LONGEST),$(SCENARIOS:%=molecule-%) browser)
 
 django: .venv/check.stamp
 	python tests/django_versions.py

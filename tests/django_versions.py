@@ -20,6 +20,7 @@ from typing import Optional
 CHECKOUT = Path(__file__).resolve().parents[1]
 PACKAGE = CHECKOUT / "roles/django_release/files/django-intermission"
 PYTHONS = [f"python3.{minor}" for minor in range(9, 15)] + ["python3"]
+INSTALL = ["-m", "pip", "-q", "--disable-pip-version-check", "install", "--no-compile"]
 INSTALLED_WORKS = (
     "from django_intermission.answer import built_in; built_in('maintenance.html'); built_in('announcement.html')"
 )
@@ -82,10 +83,7 @@ def passes(lane: Lane, python: str) -> bool:
         pins.write_text(constraints(lane.django), encoding="utf-8")
         commands: list[tuple[list[str], Optional[str]]] = [
             ([python, "-m", "venv", str(place)], None),
-            (
-                [own, "-m", "pip", "-q", "--disable-pip-version-check", "install", "-c", str(pins), *group, str(copy)],
-                None,
-            ),
+            ([own, *INSTALL, "-c", str(pins), *group, str(copy)], None),
             ([own, "-I", "-c", INSTALLED_WORKS], scratch),
             (
                 [own, "-m", *measured(lane), "pytest", "-q", "-p", "no:cacheprovider", "tests/django_layer"],

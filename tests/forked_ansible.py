@@ -8,6 +8,7 @@ collection, its settings, and nothing of the user's.
 from __future__ import annotations
 
 import atexit
+import gc
 import importlib
 import json
 import os
@@ -85,7 +86,11 @@ def _serve() -> None:
 
 
 def _run_here(command: list[str], cwd: str, out: str, err: str, variables: dict[str, str]) -> None:
-    """Become the run, which ends without its clean-up: that would remove what is packed."""
+    """Become the run, which ends without its clean-up: that would remove what is packed.
+
+    Nor is its garbage collected, which would copy what memory it shares with the others, and takes a tenth of its time.
+    """
+    gc.disable()
     os.chdir(cwd)
     os.environ.update(variables)
     if "PYTHONPATH" in variables:
