@@ -7,9 +7,9 @@
                      a plain file made with touch counts too
       pages/         the built-in pages, for each language 503.<language>.html and 50x.<language>.html, and for programs 503.json,
                      503.txt and so on; and 503.<language>.html.template and so on, which a window's own pages are made from
-      windows/<id>/  one window, complete before it is opened: window.json, and its pages 503.<language>.html, 503.json, 503.txt
-                     and, in pass/, an empty file of the name of the secret that lets its bearer pass, in methods/ one for each
-                     HTTP method that passes; and an empty file django where the app closes the site and Nginx lets pass
+      windows/<id>/  one window, complete before it is opened: window.json, and its pages 503.<language>.html, 503.json, 503.txt;
+                     where Nginx lets some pass, passes/ has an empty file for each name that does: the secret of the window, HTTP
+                     methods, or any, where the app closes the site itself
       journal.jsonl  who opened or closed what, when, from where, why; and what a deploy did
       lock           held by who changes the flag; closed to everybody else, who could hold it otherwise
 
@@ -68,6 +68,7 @@ SECRET = re.compile(r"[A-Za-z0-9_-]{43}")
 SECRET_BYTES = 32
 SECRET_DIRECTORY_MODE = 0o711  # Nginx may look whether a name is there, and nobody else may list them
 SAFE_METHODS = ("GET", "HEAD")
+ANY_METHOD = "any"
 LAYERS = ("nginx", "django")
 JOURNAL_TAIL = 65536
 MARK = re.compile(r"%%(\w+)%%")
@@ -149,6 +150,12 @@ def digest_of(secret: str) -> str:
     if SECRET.fullmatch(secret) is None:
         raise StateError("the secret of a window is 43 letters, digits, '-' and '_'")
     return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def passing_names(window: Window, secret: Optional[str]) -> list[str]:
+    """List what lets a request through Nginx's gate while a window is open."""
+    methods = [ANY_METHOD] if window.layer == "django" else list(SAFE_METHODS) if window.read_only else []
+    return [*methods, secret] if secret else methods
 
 
 def is_of_deploy(window_id: Optional[str]) -> bool:
@@ -358,12 +365,8 @@ class StateDirectory:
                     held.chmod(DIRECTORY_MODE)
                     for name, page in filled.items():
                         write_file(held / name, page.encode(), FILE_MODE, mtime=dated)
-                    if window.read_only:
-                        _make_names(held / "methods", SAFE_METHODS, DIRECTORY_MODE)
-                    if secret:
-                        _make_names(held / "pass", (secret,), SECRET_DIRECTORY_MODE)
-                    if window.layer == "django":
-                        write_file(held / "django", b"", FILE_MODE)
+                    if passing := passing_names(window, secret):
+                        _make_names(held / "passes", passing, SECRET_DIRECTORY_MODE if secret else DIRECTORY_MODE)
                     write_file(held / "window.json", window.to_json().encode(), FILE_MODE)
                 os.rename(partial, windows / window.id)
             except BaseException:
@@ -542,7 +545,7 @@ class StateDirectory:
     def _secret_of(self, window: Window) -> Optional[str]:
         """Find the secret of a window; None where it has none, or where this account may not see it."""
         with contextlib.suppress(OSError), pinned(self.windows) as windows, pinned(windows / window.id) as held:
-            with pinned(held / "pass") as directory:
+            with pinned(held / "passes") as directory:
                 names = [path.name for path in directory.iterdir() if SECRET.fullmatch(path.name)]
             return next((name for name in names if digest_of(name) == window.bypass_digest), None)
         return None

@@ -76,13 +76,11 @@ def test_modes_are_those_of_the_product(host: Host) -> None:
         os.umask(umask)
     ours = host.path / "windows" / (writer.StateWriter(host.path).flagged_id() or "")
     assert (mode(host.path / "lock"), mode(host.path / "journal.jsonl")) == (0o660, 0o664)
-    host.open("theirs", read_only=True)
+    host.open("theirs", layer="django", read_only=True, reason="another")
     theirs = host.path / "windows" / "theirs"
-    for name in ("", "window.json", "methods"):
+    for name in ("", "window.json", "passes"):
         assert mode(ours / name) == mode(theirs / name)
-    assert (ours / "django").is_file()  # Nginx lets pass
-    assert not (theirs / "django").exists()
-    assert sorted(os.listdir(ours / "methods")) == sorted(os.listdir(theirs / "methods"))
+    assert os.listdir(ours / "passes") == os.listdir(theirs / "passes") == ["any"]  # Nginx lets pass
 
 
 def test_a_directory_that_is_made_is_open_to_the_group(configure: Configure, tmp_path: Path) -> None:
@@ -101,11 +99,11 @@ def test_directories_on_the_way_are_open_to_all(configure: Configure, tmp_path: 
         os.umask(before)
     assert [mode(tmp_path / "lib"), mode(tmp_path / "lib/intermission")] == [0o755, 0o755]
     (window,) = (tmp_path / "lib/intermission/shop/windows").iterdir()
-    assert {mode(path) for path in (window, window / "methods")} == {0o2775}
-    assert {mode(path) for path in (window / "window.json", window / "django", window / "methods/GET")} == {0o664}
+    assert {mode(path) for path in (window, window / "passes")} == {0o2775}
+    assert {mode(path) for path in (window / "window.json", window / "passes/any")} == {0o664}
 
 
-@pytest.mark.parametrize("stage", [".", "methods"])
+@pytest.mark.parametrize("stage", [".", "passes"])
 def test_a_directory_that_is_exchanged_meanwhile_is_not_written_to(
     host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
 ) -> None:
@@ -116,7 +114,7 @@ def test_a_directory_that_is_exchanged_meanwhile_is_not_written_to(
 
     def exchange(name: str, *arguments: Any, dir_fd: int, **options: Any) -> None:
         made(name, *arguments, dir_fd=dir_fd, **options)
-        if (name == "methods") is (stage == "methods"):
+        if (name == "passes") is (stage == "passes"):
             os.rename(name, f"{name}.old", src_dir_fd=dir_fd, dst_dir_fd=dir_fd)
             os.symlink(victim, name, dir_fd=dir_fd)
 

@@ -9,7 +9,7 @@ from nginx.app import PATIENCE
 from nginx.site import Site, read_answer
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND", "BREW")
-INTERNAL = ("closed", "window", "page", "bare", "502", "504")
+INTERNAL = ("closed", "passes", "window", "page", "bare", "502", "504")
 LARGER_THAN_ANY_LIMIT = 21 * 1024 * 1024
 OTHER_LOCATIONS = """
 location /api/ { proxy_pass http://app; }

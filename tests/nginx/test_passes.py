@@ -119,7 +119,7 @@ def test_a_flag_by_hand_lets_nobody_pass(site: Site, secret: str) -> None:
 
 
 def test_nobody_else_lists_the_secrets(passed_site: Site, secret: str) -> None:
-    directory = passed_site.state.flag.resolve() / "pass"
+    directory = passed_site.state.flag.resolve() / "passes"
     assert directory.stat().st_mode & 0o7777 == 0o711
     assert secret not in (passed_site.state.flag / "window.json").read_text()
     assert secret not in str(passed_site.state.journal(10))

@@ -66,11 +66,11 @@ def test_n28_every_map_of_what_changes_within_a_request_is_volatile(site: Site) 
             sources[entry.words[-1]] = set(re.findall(r"\$[a-z]\w*", " ".join(words)))
             volatile |= {entry.words[-1]} if ["volatile"] in [inner.words for inner in entry.block] else set()
     set_on_the_way = {f"$intermission_shop_{name}" for name in ("recursive", "path", "gate")}
-    changes = {"$uri", "$sent_http_last_modified", "$date_gmt", *set_on_the_way}
+    changes = {"$uri", "$sent_http_last_modified", "$date_gmt", "$time_local", *set_on_the_way}
     while added := {name for name, its in sources.items() if its & changes} - changes:
         changes |= added
     assert len(sources) > 15
-    assert {"$intermission_shop_outside", "$intermission_shop_retry_after", "$intermission_shop_open_path"} <= changes
+    assert {"$intermission_shop_found", "$intermission_shop_retry_after", "$intermission_shop_open_path"} <= changes
     assert changes & sources.keys() == volatile
 
 
@@ -91,7 +91,7 @@ def test_the_http_file_is_accepted_before_a_server_includes_the_snippet(make_sit
 
 
 def test_n30_lists_are_looked_at_only_while_the_flag_is_there(site: Site) -> None:
-    lists = {"blocked", "passes", "outside", "open_path", "own_answer", "pass", "suffix", "format", "language"}
+    lists = {"blocked", "passes", "open_path", "own_answer", "pass", "suffix", "format", "language"}
     at_server_level = [
         entry
         for text in site.role.files.values()
@@ -103,6 +103,6 @@ def test_n30_lists_are_looked_at_only_while_the_flag_is_there(site: Site) -> Non
     assert not [word for word in always for name in lists if f"$intermission_shop_{name}" in word]
     flag, gate, judged = at_server_level
     assert flag.words == ["if", "(-e", f"{site.state.flag})"]
-    assert [inner.words for inner in flag.block] == [["set", "$intermission_shop_gate", "$intermission_shop_outside"]]
+    assert [inner.words for inner in flag.block] == [["set", "$intermission_shop_gate", "1$intermission_shop_gate"]]
     assert judged.words == ["set", "$intermission_shop_gate", "0"]
-    assert gate.words == ["if", "($intermission_shop_gate)"]
+    assert gate.words == ["if", "($intermission_shop_gate", "=", "1)"]

@@ -134,11 +134,11 @@ def test_a_later_end_keeps_the_link_which_the_status_shows(play: Play, site: Sta
         maintenance_window_site_url="https://shop.example/",
     )
     assert LINK.findall(opened) == ["https://shop.example/_intermission/pass/"]
-    (secret,) = (path.name for path in (site.flag / "pass").iterdir())
+    (secret,) = (path.name for path in (site.flag / "passes").iterdir())
     printed = [play("open", "status", maintenance_window_for="1h", **nowhere)]
     assert "The secret link of the window before it still lets its bearer pass." in printed[0]
     assert cell(printed[0], "PASS") == "valid"
-    assert (site.flag / "pass" / secret).exists()
+    assert (site.flag / "passes" / secret).exists()
     printed.append(play("status", maintenance_window_format="json", **nowhere))
     assert '"has_pass": true' in printed[-1]
     assert secret not in "".join(printed)

@@ -93,22 +93,22 @@ def test_a_secret_is_shown_once(command: Command, site: StateDirectory) -> None:
     assert command("on", "shop", "--pass") == 0
     shown = re.search(r"^  pass    /_intermission/pass/(\S+) at the site's address", command.out, re.MULTILINE)
     assert shown
-    assert (site.flag / "pass" / shown.group(1)).exists()
+    assert (site.flag / "passes" / shown.group(1)).exists()
     command("status", "shop", "--json")
     assert shown.group(1) not in command.out
     assert json.loads(command.out)["sites"][0]["has_pass"] is True
     assert command("on", "shop") == 0
-    assert (site.flag / "pass" / shown.group(1)).exists()
+    assert (site.flag / "passes" / shown.group(1)).exists()
 
 
 def test_a_later_end_keeps_the_link_and_says_so(command: Command, site: StateDirectory) -> None:
     command("on", "shop", "--pass")
-    (secret,) = (path.name for path in (site.flag / "pass").iterdir())
+    (secret,) = (path.name for path in (site.flag / "passes").iterdir())
     for again in (("on", "shop", "--for", "2h"), ("status", "shop")):
         assert command(*again) == 0
         assert "  pass    a secret link lets its bearer pass until the site is opened\n" in command.out
         assert secret not in command.out
-    assert (site.flag / "pass" / secret).exists()
+    assert (site.flag / "passes" / secret).exists()
     command("off", "shop")
     assert "  pass  " not in command.out
 
@@ -129,7 +129,7 @@ def test_a_link_that_cannot_be_kept_is_not_lost_in_silence(
 def test_a_read_only_window(command: Command, site: StateDirectory) -> None:
     assert command("on", "shop", "--read-only") == 0
     assert command.out.startswith("shop: READ-ONLY to visitors\n")
-    assert (site.flag / "methods" / "GET").exists()
+    assert (site.flag / "passes" / "GET").exists()
 
 
 def test_an_end_that_is_not_known(command: Command) -> None:

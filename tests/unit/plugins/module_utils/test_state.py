@@ -146,11 +146,17 @@ def names_below(directory: Path) -> set[str]:
     return {str(path.relative_to(directory)) for path in directory.rglob("*") if path.is_file()}
 
 
+@pytest.mark.parametrize("read_only", [False, True])
+def test_all_methods_pass_where_the_app_answers(site: StateDirectory, read_only: bool) -> None:
+    site.open(Window(id="one", site="shop", start=START, layer="django", read_only=read_only), "ada", "here")
+    assert names_below(site.flag / "passes") == {"any"}
+
+
 def test_a_read_only_window_names_the_methods_that_pass(site: StateDirectory) -> None:
     site.open(Window(id="one", site="shop", start=START), "ada", "here")
-    assert not (site.flag / "methods").exists()
+    assert not (site.flag / "passes").exists()
     assert site.open(Window(id="two", site="shop", start=START, read_only=True), "ada", "here")
-    assert names_below(site.flag / "methods") == {"GET", "HEAD"}
+    assert names_below(site.flag / "passes") == {"GET", "HEAD"}
     assert site.status()["window"]["read_only"] is True
     assert site.journal(1)[0]["read_only"] is True
     assert not site.open(Window(id="two", site="shop", start=START, read_only=True), "ada", "here")
@@ -160,16 +166,16 @@ def test_a_secret_is_the_name_of_a_file_that_nobody_lists(site: StateDirectory) 
     secret, another = new_secret(), new_secret()
     window = Window(id="one", site="shop", start=START)
     assert site.open(window, "ada", "here", secret)
-    assert names_below(site.flag / "pass") == {secret}
-    assert (site.flag / "pass").stat().st_mode & 0o7777 == 0o711
+    assert names_below(site.flag / "passes") == {secret}
+    assert (site.flag / "passes").stat().st_mode & 0o7777 == 0o711
     assert site.status()["window"]["bypass_digest"] == hashlib.sha256(secret.encode()).hexdigest()
     assert [site.open(window, "ada", "here", secret), site.open(window, "ada", "here")] == [False, False]
     assert site.open(window, "ada", "here", another)
-    assert names_below(site.flag / "pass") == {another}
+    assert names_below(site.flag / "passes") == {another}
     for wrong in ("../../etc", "short", "x" * 42 + "/"):
         with pytest.raises(StateError, match="43 letters"):
             site.open(replace(window, reason=wrong), "ada", "here", wrong)
-    assert names_below(site.flag / "pass") == {another}
+    assert names_below(site.flag / "passes") == {another}
 
 
 def test_a_later_end_keeps_the_secret(site: StateDirectory) -> None:
@@ -179,8 +185,8 @@ def test_a_later_end_keeps_the_secret(site: StateDirectory) -> None:
     later = replace(ONE, end="2999-12-01T03:00:00Z")
     assert site.open(later, "ada", "here")
     assert str(site.flag.readlink()) == "windows/one.2"
-    assert names_below(site.flag / "pass") == {secret}
-    assert (site.flag / "pass").stat().st_mode & 0o7777 == 0o711
+    assert names_below(site.flag / "passes") == {secret}
+    assert (site.flag / "passes").stat().st_mode & 0o7777 == 0o711
     status = site.status()
     assert (status["has_pass"], status["until"]) == (True, later.end)
     assert status["window"]["bypass_digest"] == hashlib.sha256(secret.encode()).hexdigest()
@@ -188,16 +194,16 @@ def test_a_later_end_keeps_the_secret(site: StateDirectory) -> None:
     site.close("ada", "here")
     assert site.status()["has_pass"] is False
     site.open(ONE, "ada", "here")
-    assert not (site.flag / "pass").exists()
+    assert not (site.flag / "passes").exists()
 
 
 def test_only_the_windows_own_secret_is_kept(site: StateDirectory) -> None:
     site.open(ONE, "ada", "here", new_secret())
-    (kept,) = (site.flag / "pass").iterdir()
+    (kept,) = (site.flag / "passes").iterdir()
     kept.rename(kept.with_name(new_secret()))
-    (site.flag / "pass" / "note").touch()
+    (site.flag / "passes" / "note").touch()
     assert site.open(replace(ONE, end="2999-12-01T03:00:00Z"), "ada", "here")
-    assert not (site.flag / "pass").exists()
+    assert not (site.flag / "passes").exists()
     assert site.status()["has_pass"] is False
 
 
@@ -208,18 +214,19 @@ def test_a_deploy_keeps_no_secret_but_a_deploys(site: StateDirectory) -> None:
     assert site.status()["has_pass"] is False
     site.open(replace(ONE, id="deploy-r2"), "ada", "here", secret)
     site.open(replace(ONE, id="deploy-r3", reason="r3"), "ada", "here")
-    assert names_below(site.flag / "pass") == {secret}
+    assert names_below(site.flag / "passes") == {secret}
 
 
 @pytest.mark.parametrize("umask", [0o077, 0o002])
-def test_nginx_finds_the_secret_and_the_methods_whatever_the_umask(site: StateDirectory, umask: int) -> None:
+def test_nginx_finds_who_passes_whatever_the_umask(site: StateDirectory, umask: int) -> None:
     former = os.umask(umask)
     try:
-        site.open(Window(id="one", site="shop", start=START, read_only=True), "ada", "here", new_secret())
+        site.stage(Window(id="methods", site="shop", start=START, read_only=True))
+        site.stage(Window(id="both", site="shop", start=START, read_only=True), new_secret())
     finally:
         os.umask(former)
-    for name, mode in (("pass", 0o711), ("methods", 0o2775)):
-        assert (site.flag / name).stat().st_mode & 0o7777 == mode
+    for window, mode in (("methods", 0o2775), ("both", 0o711)):
+        assert (site.windows / window / "passes").stat().st_mode & 0o7777 == mode
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o022])

@@ -27,7 +27,6 @@ LOCK_MODE = 0o660
 LOCK_SECONDS = 30.0
 LOCK_POLL_SECONDS = 0.02
 KEPT_WINDOWS = 20
-SAFE_METHODS = ("GET", "HEAD")
 SOURCE = "manage.py"
 
 
@@ -125,7 +124,7 @@ class StateWriter:
         return free
 
     def _stage(self, window: Window) -> None:
-        """Write a window whole, then give it its name; Nginx finds as names of files that it lets pass, and which methods.
+        """Write a window whole, then give it its name; by the name of a file Nginx knows that it lets all pass.
 
         Who else may write to ``windows`` may put another directory in the place of this one at any time, and this may be root:
         so the directory is opened once, has to be of this account, and all that follows goes by its descriptor.
@@ -152,17 +151,14 @@ class StateWriter:
     @staticmethod
     def _fill(partial: int, window: Window) -> None:
         os.fchmod(partial, DIRECTORY_MODE)
-        if window.read_only:
-            os.mkdir("methods", dir_fd=partial)
-            methods = _directory("methods", partial)
-            try:
-                for method in SAFE_METHODS:
-                    os.close(_new_file(method, methods))
-                os.fchmod(methods, DIRECTORY_MODE)
-            finally:
-                os.close(methods)
         if window.layer == "django":
-            os.close(_new_file("django", partial))
+            os.mkdir("passes", dir_fd=partial)
+            passes = _directory("passes", partial)
+            try:
+                os.close(_new_file("any", passes))
+                os.fchmod(passes, DIRECTORY_MODE)
+            finally:
+                os.close(passes)
         with open(_new_file("window.json", partial), "w", encoding="utf-8") as stream:
             stream.write(window.to_json())
             stream.flush()
