@@ -158,6 +158,21 @@ def test_retry_after_is_never_a_date_that_has_passed(site: Site, monkeypatch: py
         assert retry_after(earlier.isoformat()) == "300"
 
 
+@pytest.mark.parametrize("zone", ["ZONE-9", "ZONE11"])
+def test_retry_after_is_right_where_the_clock_shows_another_time_than_utc(
+    make_site: Callable[..., Site], monkeypatch: pytest.MonkeyPatch, zone: str
+) -> None:
+    monkeypatch.setenv("TZ", zone)
+    site = make_site("vhost")
+    now = in_an_hour() - timedelta(hours=1)
+    for hours in (1, 3, 8, 13, 25):
+        end = now + timedelta(hours=hours)
+        site.open_window(end)
+        assert_maintenance(site.ask(), end.strftime("%a, %d %b %Y %H:%M:%S GMT"))
+        site.open_window(now - timedelta(hours=hours))
+        assert_maintenance(site.ask())
+
+
 @pytest.mark.parametrize("lines", ["", "location /orders/ { proxy_pass http://app; }"])
 def test_where_the_app_is_stopped_behind_the_gate_visitors_get_the_window(
     make_site: Callable[..., Site], lines: str

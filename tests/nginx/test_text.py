@@ -4,6 +4,7 @@ import re
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from nginx.site import NGINX, Site
@@ -72,6 +73,22 @@ def test_n28_every_map_of_what_changes_within_a_request_is_volatile(site: Site) 
     assert len(sources) > 15
     assert {"$intermission_shop_found", "$intermission_shop_retry_after", "$intermission_shop_open_path"} <= changes
     assert changes & sources.keys() == volatile
+
+
+def test_an_end_and_a_clock_are_compared_rightly_as_text(site: Site) -> None:
+    table = next(entry for entry in directives(site) if entry.words[-1] == "$intermission_shop_retry_after")
+    ways = [(inner.words[0].strip('"~'), inner.words[1]) for inner in table.block if "~" in inner.words[0]]
+    assert len(ways) == 4
+    now = datetime(2030, 1, 28, 19, 38, 47, tzinfo=UTC)
+    times = [(day, hour, minute) for day in (1, 9, 28) for hour in (0, 9, 19) for minute in (0, 38)]
+    clocks = [now.replace(day=day, hour=hour, minute=minute) for day, hour, minute in times]
+    apart = [timedelta(**{unit: count}) for unit in ("minutes", "hours", "days") for count in range(-70, 71)]
+    for clock, end in ((clock, clock + difference) for clock in clocks for difference in apart):
+        text = f"{clock:%d/%b/%Y:%H:%M:%S} %s{end:%a, %d %b %Y %H:%M:%S} GMT"
+        assert not [way for way, _ in ways if re.search(way, text % "+0100")]
+        found = next((said for way, said in ways if re.search(way, text % "+0000")), None)
+        assert found in (None, "$sent_http_last_modified" if end > clock else "300"), text
+        assert (found is not None) == (f"{end:%Y-%m}" == f"{clock:%Y-%m}" and end != clock), text
 
 
 def test_the_http_file_is_accepted_before_a_server_includes_the_snippet(make_site: MakeSite, tmp_path: Path) -> None:
