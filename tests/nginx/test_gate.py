@@ -167,3 +167,25 @@ def test_n28_gate_is_looked_at_again_after_each_redirect(site: Site) -> None:
     window = site.open_window()
     (site.state.windows / window.id / "503.en.html").unlink()
     assert_maintenance(site.ask())
+
+
+@pytest.mark.parametrize("accept", ["text/html", "application/json"])
+def test_a_window_that_is_closed_under_a_request_leaves_it_with_a_page(
+    make_site: Callable[..., Site], accept: str
+) -> None:
+    """Requests with a header of their own wait for a second, after the gate and before the page."""
+    site = make_site(
+        "vhost",
+        http_lines="limit_req_zone $http_x_held zone=held:1m rate=1r/s;",
+        server_lines="limit_req zone=held burst=9;",
+    )
+    site.open_window()
+    headers = {"Host": "shop.example", "Accept": accept, "Accept-Language": "en", "X-Held": "yes"}
+    site.ask(headers=headers)
+    held = site.connection()
+    held.request("GET", "/", headers=headers)
+    assert_maintenance(site.ask())
+    site.close_window()
+    answer = read_answer(held)
+    assert (answer.status, answer.headers["retry-after"]) == (503, "300")
+    assert (b"data-intermission" in answer.body) == (accept == "text/html")
