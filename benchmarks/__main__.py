@@ -2,6 +2,7 @@
 
 import argparse
 import signal
+import statistics
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -44,12 +45,13 @@ from benchmarks.tools import need_tools
 from benchmarks.visitor import ask
 
 RESULTS = CHECKOUT / "benchmarks/RESULTS.md"
-PEER_WARM_UP, PEER_ANSWERS = 400, 4_000
+PEER_ROUNDS, PEER_ANSWERS = 20, 400
 EXPLANATION = """\
 Each ratio is of two measurements of one run on one machine. Instructions (user space) and system calls are those of Nginx's
 single process for one request, counted as what a long run has more than a short one: they can be repeated. CPU time and answers
 per second swing with the machine: they are medians of rounds that take turns, spread from quartile to quartile. The CPU time of
-django-maintenance-mode is that of gunicorn's processes and of Nginx in front of them. The Django app's middleware and that of
+django-maintenance-mode is that of gunicorn's processes and of Nginx in front of them, in a project with the apps and the
+middleware that `django-admin startproject` writes, and with nothing more. The Django app's middleware and that of
 django-maintenance-mode are measured in one process, without a server: CPU time, medians of rounds that take turns."""
 INSTRUCTIONS = "{:,.0f} against {:,.0f} instructions"
 CALLS = "{:.1f} against {:.1f} system calls"
@@ -151,19 +153,21 @@ def peer_rows(site: Site, gated: Server) -> Iterator[Row]:
         running_peer(site.root / "peer", site.copy_page()) as (app_socket, master),
         site.start("front", Gate.NONE, app_socket=app_socket) as front,
     ):
-        theirs = answering_seconds(front, [front.process.pid, master])
-        ours = answering_seconds(gated, [gated.process.pid])
+        rounds = [
+            (answering_seconds(front, [front.process.pid, master]), answering_seconds(gated, [gated.process.pid]))
+            for _ in range(PEER_ROUNDS)
+        ]
         rates = take_turns((gated, CLOSED_REQUEST), (front, CLOSED_REQUEST))
     site.close_window()
     what = "maintenance on: the 503 of django-maintenance-mode / the page, CPU time"
     context = "{:.3f} against {:.4f} CPU seconds per 1,000 answers"
+    theirs, ours = (statistics.median(each) for each in zip(*rounds, strict=True))
     yield ratio_row(what, theirs, ours, context, Bound(20, least=True))
     yield rate_row("  answers per second, the page / django-maintenance-mode", rates)
 
 
 def answering_seconds(server: Server, pids: Sequence[int]) -> float:
-    """Give the seconds of CPU time of processes and their children for 1,000 answers 503, after some more of these."""
-    ask(server, CLOSED_REQUEST, PEER_WARM_UP)
+    """Give the seconds of CPU time of processes and their children for 1,000 answers 503."""
     before = cpu_seconds(pids)
     ask(server, CLOSED_REQUEST, PEER_ANSWERS)
     return (cpu_seconds(pids) - before) / PEER_ANSWERS * 1000
