@@ -120,6 +120,6 @@ def test_n30_lists_are_looked_at_only_while_the_flag_is_there(site: Site) -> Non
     assert not [word for word in always for name in lists if f"$intermission_shop_{name}" in word]
     flag, gate, judged = at_server_level
     assert flag.words == ["if", "(-e", f"{site.state.flag})"]
-    assert [inner.words for inner in flag.block] == [["set", "$intermission_shop_gate", "1$intermission_shop_gate"]]
+    assert [inner.words for inner in flag.block] == [["set", "$intermission_shop_gate", "$intermission_shop_outside"]]
     assert judged.words == ["set", "$intermission_shop_gate", "0"]
-    assert gate.words == ["if", "($intermission_shop_gate", "=", "1)"]
+    assert gate.words == ["if", "($intermission_shop_gate)"]
