@@ -66,7 +66,7 @@ def test_n28_every_map_of_what_changes_within_a_request_is_volatile(site: Site) 
             words = [*entry.words[1:-1], *(word for inner in entry.block for word in inner.words)]
             sources[entry.words[-1]] = set(re.findall(r"\$[a-z]\w*", " ".join(words)))
             volatile |= {entry.words[-1]} if ["volatile"] in [inner.words for inner in entry.block] else set()
-    set_on_the_way = {f"$intermission_shop_{name}" for name in ("recursive", "path", "gate")}
+    set_on_the_way = {f"$intermission_shop_{name}" for name in ("recursive", "path", "gate", "outside")}
     changes = {"$uri", "$sent_http_last_modified", "$date_gmt", "$time_local", *set_on_the_way}
     while added := {name for name, its in sources.items() if its & changes} - changes:
         changes |= added
@@ -121,5 +121,5 @@ def test_n30_lists_are_looked_at_only_while_the_flag_is_there(site: Site) -> Non
     flag, gate, judged = at_server_level
     assert flag.words == ["if", "(-e", f"{site.state.flag})"]
     assert [inner.words for inner in flag.block] == [["set", "$intermission_shop_gate", "$intermission_shop_outside"]]
-    assert judged.words == ["set", "$intermission_shop_gate", "0"]
+    assert judged.words == ["set", "$intermission_shop_outside", "0"]
     assert gate.words == ["if", "($intermission_shop_gate)"]
