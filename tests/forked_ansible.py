@@ -39,7 +39,9 @@ def run(
     *command: str, cwd: Path, environment: Mapping[str, str] | None = None, **variables: str
 ) -> subprocess.CompletedProcess[str]:
     """Run a program in a directory and an environment; ``variables`` are added, too late for Ansible's own but its plugins'."""
-    process = _process(cwd, tuple(sorted((environment or _own_environment()).items())))
+    if environment is None:
+        environment, variables = _own_environment(), {"PATH": os.environ["PATH"], **variables}
+    process = _process(cwd, tuple(sorted(environment.items())))
     assert process.stdin and process.stdout
     with tempfile.TemporaryDirectory() as folder:
         out, err = Path(folder, "out"), Path(folder, "err")
@@ -53,7 +55,7 @@ def run(
 def _own_environment() -> dict[str, str]:
     home = tempfile.mkdtemp(prefix="im-ansible-")
     atexit.register(shutil.rmtree, home)
-    return {"PATH": os.environ["PATH"], "HOME": home, "ANSIBLE_REMOTE_TMP": f"{home}/remote", **SETTINGS}
+    return {"HOME": home, "ANSIBLE_REMOTE_TMP": f"{home}/remote", **SETTINGS}
 
 
 @cache

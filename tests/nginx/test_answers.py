@@ -275,6 +275,15 @@ def test_n25_robots_txt_is_answered_as_ever(make_site: Callable[..., Site], form
         assert_maintenance(site.ask(method, "/robots.txt"))
 
 
+def test_n25_robots_txt_that_is_a_link_is_not_followed(site: Site, tmp_path: Path) -> None:
+    (tmp_path / "other").write_text("another's")
+    (site.state.pages / "robots.txt").unlink()
+    (site.state.pages / "robots.txt").symlink_to(tmp_path / "other")
+    site.open_window()
+    answer = site.ask(path="/robots.txt")
+    assert (answer.status in (403, 404, 503), b"another" in answer.body) == (True, False)
+
+
 @pytest.mark.parametrize("path", ["/robots.txt", "/healthz", f"/_intermission/pass/{'s' * 43}"])
 def test_n21_expires_of_the_server_does_not_reach_the_roles_own_answers(
     make_site: Callable[..., Site], form: str, path: str

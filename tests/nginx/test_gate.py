@@ -1,5 +1,6 @@
 """A site that is closed: every request gets the whole maintenance answer, at once, and nothing else does."""
 
+import os
 from collections.abc import Callable
 
 import pytest
@@ -167,6 +168,17 @@ def test_n28_gate_is_looked_at_again_after_each_redirect(site: Site) -> None:
     window = site.open_window()
     (site.state.windows / window.id / "503.en.html").unlink()
     assert_maintenance(site.ask())
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "HEAD"])
+@pytest.mark.parametrize("accept", ["text/html", "application/json", "*/*"])
+def test_a_page_that_is_no_file_is_never_a_404(site: Site, method: str, accept: str) -> None:
+    """So is one that goes, with its window, between two looks of Nginx's at it."""
+    window = site.open_window()
+    for page in (site.state.windows / window.id).glob("503.*"):
+        page.unlink()
+        os.mkfifo(page)
+    assert site.ask(method, headers={"Accept": accept}).status == 503
 
 
 @pytest.mark.parametrize("accept", ["text/html", "application/json"])

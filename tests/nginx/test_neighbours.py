@@ -84,6 +84,29 @@ def test_n13_locks_of_the_server_do_not_hold_for_the_page(make_site: MakeSite, f
     assert_maintenance(site.ask())
 
 
+def test_an_error_from_before_the_gate_with_an_error_page_of_the_users_has_no_status_of_the_gates_own(
+    make_site: MakeSite, form: str
+) -> None:
+    site = make_site(form, server_lines=f"if ($uri ~ php) {{ return 404; }} {OWN_PAGES}")
+    _own_pages(site)
+    assert site.ask(path="/a.php").body == b"own 404"
+    site.open_window()
+    for method, accept in (("GET", "text/html"), ("GET", "*/*"), ("POST", "text/html")):
+        assert site.ask(method, "/a.php", {"Accept": accept, "Accept-Language": "en"}).status in (404, 503)
+
+
+def test_a_mirror_of_the_users_gets_nothing_of_whom_is_turned_away(make_site: MakeSite, form: str) -> None:
+    mirror = "mirror /mirrored; location = /mirrored { internal; proxy_pass http://app/mirrored$request_uri; }"
+    site = make_site(form, server_lines=mirror)
+    site.open_window()
+    for method, accept in (("GET", "text/html"), ("GET", "*/*"), ("POST", "text/html")):
+        assert site.ask(method, "/tea", {"Accept": accept}).status == 503
+    site.close_window()
+    assert not [request for request in site.app.requests if "tea" in request]
+    site.ask(path="/tea")
+    assert [request for request in site.app.requests if "tea" in request]
+
+
 def test_n13_locks_hold_again_when_the_window_is_closed(make_site: MakeSite, form: str) -> None:
     site = make_site(form, server_lines=LOCKS["deny"])
     site.open_window()
@@ -100,7 +123,7 @@ def test_n14_visitors_over_a_limit_do_not_see_maintenance(make_site: MakeSite, f
     assert not any(b"data-intermission" in answer.body for answer in answers)
 
 
-@pytest.mark.parametrize("status", ["", "limit_req_status 429;"], ids=["503", "429"])
+@pytest.mark.parametrize("status", ["", "limit_req_status 429;", "limit_req_status 418;"], ids=["503", "429", "418"])
 def test_n14_visitors_over_a_limit_see_maintenance_during_a_window(make_site: MakeSite, form: str, status: str) -> None:
     site = make_site(form, http_lines=LIMIT, server_lines=f"limit_req zone=visitors; {status} {OWN_PAGES}")
     _own_pages(site)

@@ -66,13 +66,19 @@ def test_n28_every_map_of_what_changes_within_a_request_is_volatile(site: Site) 
             words = [*entry.words[1:-1], *(word for inner in entry.block for word in inner.words)]
             sources[entry.words[-1]] = set(re.findall(r"\$[a-z]\w*", " ".join(words)))
             volatile |= {entry.words[-1]} if ["volatile"] in [inner.words for inner in entry.block] else set()
-    set_on_the_way = {f"$intermission_shop_{name}" for name in ("recursive", "path", "gate", "outside")}
+    set_on_the_way = {f"$intermission_shop_{name}" for name in ("recursive", "wanted", "gate", "outside")}
     changes = {"$uri", "$sent_http_last_modified", "$date_gmt", "$time_local", *set_on_the_way}
     while added := {name for name, its in sources.items() if its & changes} - changes:
         changes |= added
     assert len(sources) > 15
     assert {"$intermission_shop_found", "$intermission_shop_retry_after", "$intermission_shop_open_path"} <= changes
     assert changes & sources.keys() == volatile
+
+
+def test_no_variable_of_a_site_is_one_of_another_sites(site: Site) -> None:
+    """With the name shop_open another site would have the variable of this one's whose name goes on with it."""
+    named = re.findall(r"\$intermission_shop_(\w+)", "".join(site.role.files.values()))
+    assert not [(one, other) for one in named for other in named if one.endswith(f"_{other}")]
 
 
 def test_an_end_and_a_clock_are_compared_rightly_as_text(site: Site) -> None:
