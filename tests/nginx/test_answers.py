@@ -275,10 +275,10 @@ def test_n25_robots_txt_is_answered_as_ever(make_site: Callable[..., Site], form
         assert_maintenance(site.ask(method, "/robots.txt"))
 
 
-def test_n25_robots_txt_that_is_a_link_is_not_followed(site: Site, tmp_path: Path) -> None:
-    (tmp_path / "other").write_text("another's")
+def test_n25_robots_txt_that_is_a_link_is_not_followed(site: Site) -> None:
+    (site.www / "other").write_text("another's")
     (site.state.pages / "robots.txt").unlink()
-    (site.state.pages / "robots.txt").symlink_to(tmp_path / "other")
+    (site.state.pages / "robots.txt").symlink_to(site.www / "other")
     site.open_window()
     answer = site.ask(path="/robots.txt")
     assert (answer.status in (403, 404, 503), b"another" in answer.body) == (True, False)
