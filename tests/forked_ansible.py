@@ -36,16 +36,22 @@ SETTINGS = {
 
 
 def run(
-    *command: str, cwd: Path, environment: Mapping[str, str] | None = None, **variables: str
+    *command: str, cwd: Path, environment: Mapping[str, str] | None = None, variables: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Run a program in a directory and an environment; ``variables`` are added, too late for Ansible's own but its plugins'."""
     if environment is None:
-        environment, variables = _own_environment(), {"PATH": os.environ["PATH"], **variables}
+        environment, variables = _own_environment(), {"PATH": os.environ["PATH"], **(variables or {})}
     process = _process(cwd, tuple(sorted(environment.items())))
     assert process.stdin and process.stdout
     with tempfile.TemporaryDirectory() as folder:
         out, err = Path(folder, "out"), Path(folder, "err")
-        wanted = {"command": command, "cwd": str(cwd), "out": str(out), "err": str(err), "variables": variables}
+        wanted = {
+            "command": command,
+            "cwd": str(cwd),
+            "out": str(out),
+            "err": str(err),
+            "variables": {**(variables or {})},
+        }
         print(json.dumps(wanted), file=process.stdin, flush=True)
         status = int(process.stdout.readline())
         return subprocess.CompletedProcess(command, status, out.read_text(), err.read_text())

@@ -197,7 +197,7 @@ def _playbook(folder: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
         hosts.write_text(inventory)
         arguments = ["-i", str(hosts) if inventory else "localhost,", str(playbook), *options]
         arguments += ["-e", "ansible_python_interpreter={{ ansible_playbook_python }}"]
-        return forked_ansible.run("ansible-playbook", *arguments, cwd=folder, **variables)
+        return forked_ansible.run("ansible-playbook", *arguments, cwd=folder, variables=variables)
 
     return run
 
