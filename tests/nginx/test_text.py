@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
+
 from nginx.site import NGINX, Site
 
 MakeSite = Callable[..., Site]
@@ -81,10 +83,12 @@ def test_no_variable_of_a_site_is_one_of_another_sites(site: Site) -> None:
     assert not [(one, other) for one in named for other in named if one.endswith(f"_{other}")]
 
 
-def test_an_end_and_a_clock_are_compared_rightly_as_text(site: Site) -> None:
-    table = next(entry for entry in directives(site) if entry.words[-1] == "$intermission_shop_retry_after")
-    ways = [(inner.words[0].strip('"~'), inner.words[1]) for inner in table.block if "~" in inner.words[0]]
-    assert len(ways) == 4
+@pytest.mark.parametrize("table", ["retry_after", "later_or_passed"])
+def test_an_end_and_a_clock_are_compared_rightly_as_text(site: Site, table: str) -> None:
+    name = f"$intermission_shop_{table}"
+    block = next(one.block for one in directives(site) if (one.words[0], one.words[-1]) == ("map", name))
+    ways = [(inner.words[0].strip('"~'), inner.words[1]) for inner in block if "~" in inner.words[0]]
+    assert len(ways) == 5
     now = datetime(2030, 1, 28, 19, 38, 47, tzinfo=UTC)
     times = [(day, hour, minute) for day in (1, 9, 28) for hour in (0, 9, 19) for minute in (0, 38)]
     clocks = [now.replace(day=day, hour=hour, minute=minute) for day, hour, minute in times]
