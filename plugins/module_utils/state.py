@@ -569,6 +569,7 @@ def _make_names(directory: Path, names: Iterable[str], mode: int) -> None:
     for name in names:
         (directory / name).touch()
     directory.chmod(mode)
+    sync_directory(directory)
 
 
 def _holder(path: Path) -> Optional[str]:

@@ -27,8 +27,8 @@ CHALLENGE = "/.well-known/acme-challenge/"
 REFUSED_AT = re.compile(r"\[emerg\] (?:\d+#\d+: )?(?P<message>.*?)(?: in (?P<file>/\S+):(?P<line>\d+))?$", re.MULTILINE)
 # What Nginx quotes is a value, and may be secret, unless it is a directive, a location or a path
 QUOTED = re.compile(r'(?P<before>directive |location )?"(?P<value>[^"]*)"(?P<after> directive)?')
-# Lines of the snippet that the server may have already
-DOUBLED = re.compile(r'"(open_file_cache|disable_symlinks)" directive is duplicate')
+# A line of the snippet that the server may have already
+DOUBLED = '"open_file_cache" directive is duplicate'
 
 
 @dataclass(frozen=True)
@@ -268,10 +268,10 @@ def refusal(said: str, site: str) -> Finding:
         lambda one: one[0] if one["before"] or one["after"] or one["value"][:1] == "/" else '"..."', message
     )
     fix = "Repair the line, and run `nginx -t` until it is content."
-    if doubled := DOUBLED.search(message):
+    if DOUBLED in message:
         fix = (
-            f"Include snippets/intermission-{site}.conf once in each server, and write no {doubled[1]} of the server's own beside it, "
-            "but into the locations that need it: the snippet says off, or a flag might not be seen."
+            f"Include snippets/intermission-{site}.conf once in each server, and write no open_file_cache of the server's own "
+            "beside it, but into the locations that need it: the snippet says off, or a flag might not be seen."
         )
     elif f'named location "{NAMED[0]}{site}' in message:
         fix = f"Include snippets/intermission-{site}.conf in the server, once, and not in a location, for it closes the whole server."

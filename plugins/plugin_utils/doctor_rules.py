@@ -326,8 +326,7 @@ def n10_symlinks_are_not_followed(case: Case) -> Iterator[Finding]:
                 "The flag of a window is a symlink. Nginx does not follow it"
                 f"{' where its target belongs to somebody else' if owner else ''}: the flag does not exist for it, and the site "
                 "stays open.",
-                "Write disable_symlinks off; in the server, or take up the snippet that does: ansible-playbook deploy.yml. Yours goes "
-                "into the locations that need it.",
+                "Write disable_symlinks off; in the server. Yours goes into the locations that need it.",
             )
 
 
