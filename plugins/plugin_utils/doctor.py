@@ -151,7 +151,7 @@ class Case:
 
     def gates(self, block: Directive) -> list[Directive]:
         """List the places at or below a block at which the role's gate starts."""
-        mark = f"$intermission_{self.site}_gate"
+        mark = f"$im_{self.site}_gate"
         return [one for one in own_flag_tests(block) if any(inner.args[0] == mark for inner in one.own("set"))]
 
     def gate(self, server: Directive) -> Optional[Directive]:
@@ -172,7 +172,7 @@ class Case:
 
     def _of_the_gate(self, directive: Directive) -> bool:
         """Tell whether a directive is the gate's, also where somebody has copied the gate instead of including it."""
-        mark = f"$intermission_{self.site}_"
+        mark = f"$im_{self.site}_"
         return self.installed(directive) or any(
             mark in word for one in (directive, *directive.children) for word in one.args
         )

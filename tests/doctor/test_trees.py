@@ -61,8 +61,8 @@ def test_nothing_is_found_while_a_window_is_open(make_host: MakeHost, form: str)
 def test_a_gate_with_other_locations_names_and_codes_is_still_the_roles(make_host: MakeHost) -> None:
     host = make_host("n6-lost-headers")
     snippet = host.root / "snippets/intermission-shop.conf"
-    gate = "if ($intermission_shop_gate) {"
-    text = snippet.read_text(encoding="utf-8").replace(gate, f"set $intermission_shop_another 1;\n{gate}")
+    gate = "if ($im_shop_gate) {"
+    text = snippet.read_text(encoding="utf-8").replace(gate, f"set $im_shop_another 1;\n{gate}")
     text += """
 location = /_intermission/another {
     internal;

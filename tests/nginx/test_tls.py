@@ -214,8 +214,8 @@ def test_redirects_lead_to_the_sites_own_names_only(make_site: MakeSite, host: s
 def test_redirect_names_no_port_where_it_is_443(make_site: MakeSite) -> None:
     site = make_site("vhost")
     options = {"certificate": "/c.pem", "key": "/k.pem"}
-    assert "return 301 https://$intermission_shop_host$request_uri;" in site.render_with(maintenance_page_tls=options)
-    assert "return 301 https://$intermission_shop_host$request_uri;" in site.render_with(maintenance_page_tls=options)
+    assert "return 301 https://$im_shop_host$request_uri;" in site.render_with(maintenance_page_tls=options)
+    assert "return 301 https://$im_shop_host$request_uri;" in site.render_with(maintenance_page_tls=options)
 
 
 def test_n24_acme_challenge_over_plain_http(make_site: MakeSite) -> None:

@@ -113,5 +113,5 @@ def test_both_forms_of_the_report(tmp_path: Path) -> None:
 
 
 def test_the_vhost_without_the_gate_keeps_its_other_lines() -> None:
-    vhost = "location @proxy {\n    set $intermission_shop_recursive 1;\n    proxy_redirect off;\n}\n"
+    vhost = "location @proxy {\n    set $im_shop_recursive 1;\n    proxy_redirect off;\n}\n"
     assert without_gate(vhost) == "location @proxy {\n    proxy_redirect off;\n}\n"
