@@ -126,6 +126,10 @@ closed_by_setting:
   description: Whether C(MAINTENANCE_MODE) is on for the app, in the file of its own that the role writes.
   returned: always
   type: bool
+closing_by_setting:
+  description: Whether that was switched on there, and the app has not been restarted since, as far as was noted.
+  returned: always
+  type: bool
 removed:
   description: Releases that were removed.
   returned: with O(state=pruned)
@@ -246,7 +250,9 @@ def main() -> None:
             changed = would_change(releases, params)
         else:
             changed, removed = apply(releases, params)
-        closed_by_setting = EnvironmentSetting(releases.setting_file).is_on()
+        setting = EnvironmentSetting(releases.setting_file)
+        closed_by_setting = setting.is_on()
+        closing_by_setting = closed_by_setting and not setting.is_applied()
         needed = needs_of(releases, params) if params["state"] == "target" else {}
     except (ReleaseError, PlaceError, OSError, KeyError) as error:
         module.fail_json(msg=str(error))
@@ -258,6 +264,7 @@ def main() -> None:
         current=releases.current_id(),
         live=releases.live(),
         closed_by_setting=closed_by_setting,
+        closing_by_setting=closing_by_setting,
         removed=removed,
         **needed,
     )

@@ -41,6 +41,16 @@ CASES: list[tuple[str, dict[str, Any], list[str]]] = [
         [],
     ),
     ("behind a socket", {"MAINTENANCE_BYPASS_IP": ["127.0.0.1"], "MAINTENANCE_TRUSTED_PROXIES": ["unix"]}, []),
+    (
+        "this host, behind another",
+        {"MAINTENANCE_BYPASS_IP": ["127.0.0.1"], "MAINTENANCE_TRUSTED_PROXIES": ["10.0.0.5"]},
+        ["W004"],
+    ),
+    (
+        "this host, which is a proxy",
+        {"MAINTENANCE_BYPASS_IP": ["127.0.0.1"], "MAINTENANCE_TRUSTED_PROXIES": ["127.0.0.0/8"]},
+        ["W003"],
+    ),
     ("public clients", {"MAINTENANCE_BYPASS_IP": ["8.8.8.8", "2a00::/32"]}, []),
     ("everybody", {"MAINTENANCE_BYPASS_IP": ["0.0.0.0/0", "::/0"]}, ["W005"]),
     ("every path", {"MAINTENANCE_ALLOWED_URLS": ["^/", "^/admin/"]}, ["W006"]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import io
 import json
@@ -15,6 +16,7 @@ from ansible_collections.intermission.django.plugins.module_utils.state import S
 from django.core.management import CommandError, call_command
 from django_intermission import writer
 from django_intermission.management.commands import maintenance as command
+from django_intermission.signals import maintenance_changed
 from django_intermission.times import parse_instant
 
 from django_layer.conftest import Configure, Host, instant
@@ -368,6 +370,54 @@ def test_schedule(host: Host) -> None:
 
 def test_schedule_without_a_directory() -> None:
     assert run_json("schedule") == []
+
+
+def test_texts_that_no_reader_would_take_are_refused(host: Host, visit: Visit) -> None:
+    with pytest.raises(CommandError, match="too long"):
+        run("on", "--message", "x" * 70_000)
+    assert visit().status == 200
+
+
+def test_a_full_disk_is_told_with_the_directory(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(writer.os, "fsync", full)
+    with pytest.raises(CommandError, match=f"{host.path}: No space left on device"):
+        run("on")
+
+
+def test_who_asks_for_the_status_is_told_of_a_change_once(host: Host) -> None:
+    host.open()
+    listener: list[object] = []
+
+    def listen(sender: object, maintenance: object, **_: object) -> None:
+        listener.append(maintenance)
+
+    maintenance_changed.connect(listen, dispatch_uid="test")
+    try:
+        run("status")
+    finally:
+        maintenance_changed.disconnect(dispatch_uid="test")
+    assert len(listener) == 1
+
+
+def test_json_is_plain_ascii(host: Host) -> None:
+    assert run("on", "--reason", "Wartung: größer", "--json").isascii()
+
+
+def test_two_may_make_the_directory_at_once(
+    configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configure(MAINTENANCE_STATE_DIRECTORY=str(tmp_path / "shop"))
+    mkdir = Path.mkdir
+
+    def after_another(self: Path, *arguments: Any, **options: Any) -> None:
+        mkdir(self, exist_ok=True)
+        mkdir(self, *arguments, **options)
+
+    monkeypatch.setattr(Path, "mkdir", after_another)
+    assert run_json("on")["changed"] is True
 
 
 def test_who(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -119,6 +119,7 @@ def test_debug_lets_pass_while_the_flag_is_there(configure: Configure, host: Hos
 
 BAD: list[tuple[str, Any, str]] = [
     ("MAINTENANCE_MODE", 1, "set it to one of"),
+    ("MAINTENANCE_FROM_ENVIRONMENT", "never", "set it to one of"),
     ("MAINTENANCE_IN_DEBUG", "perhaps", "set it to one of"),
     ("MAINTENANCE_READ_ONLY", None, "set it to one of"),
     ("MAINTENANCE_REASON", 5, "set it to text"),

@@ -12,9 +12,14 @@ from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest, HttpResponse
 from django.template import engines
 from django.template.response import TemplateResponse
+from django.urls import ResolverMatch
 from django.utils import translation
 from django.utils.decorators import sync_and_async_middleware
+from django.utils.translation import gettext_lazy
+from django.views import View
 from django_intermission import conf
+from django_intermission.decision import may_be_called
+from django_intermission.decorators import maintenance_exempt
 
 from django_layer.conftest import Configure, Host
 from django_layer.project import AUTHENTICATION, EARLY, LATE, SESSIONS
@@ -168,6 +173,40 @@ def test_a_redirect_does_not_go_round(configure: Configure, visit: Visit, url: s
     configure(MAINTENANCE_MODE=True, MAINTENANCE_REDIRECT_URL=url)
     answer = visit(path, host="testserver")
     assert answer.status == (200 if passes else 302)
+
+
+def test_where_visitors_are_sent_they_may_read_and_not_write(configure: Configure, visit: Visit) -> None:
+    configure(MAINTENANCE_MODE=True, MAINTENANCE_REDIRECT_URL="/health/")
+    assert [visit("/health/", method).status for method in ("GET", "HEAD", "POST")] == [200, 200, 302]
+
+
+def test_a_redirect_to_the_host_that_a_proxy_tells_of_does_not_go_round(configure: Configure, visit: Visit) -> None:
+    configure(
+        MAINTENANCE_MODE=True,
+        MAINTENANCE_REDIRECT_URL="https://shop.example.com/health/",
+        ALLOWED_HOSTS=["shop.example.com"],
+        USE_X_FORWARDED_HOST=True,
+    )
+    assert visit("/health/", host="127.0.0.1:8000", x_forwarded_host="shop.example.com").status == 200
+    assert visit("/health/", host="127.0.0.1:8000", x_forwarded_host="elsewhere").status == 302
+
+
+def test_a_class_made_from_one_that_stays_open_does_not(configure: Configure) -> None:
+    @maintenance_exempt
+    class Open(View):
+        pass
+
+    class Closed(Open):
+        pass
+
+    found = [may_be_called(ResolverMatch(view.as_view(), (), {}), conf.current()) for view in (Open, Closed)]
+    assert found == [True, False]
+
+
+def test_json_speaks_no_language_of_the_visitor_before(configure: Configure, visit: Visit) -> None:
+    configure(MAINTENANCE_MODE=True, MAINTENANCE_REASON=gettext_lazy("Monday"), LANGUAGE_CODE="de")
+    with translation.override("fr"):
+        assert json.loads(visit(accept="application/json").body)["reason"] == "Montag"
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import unittest
 
 import pytest
@@ -30,11 +29,14 @@ def test_as_a_decorator(visit: Visit) -> None:
     assert closed() == (503, 200)
 
 
-def test_for_a_class() -> None:
-    @override_maintenance()
+@pytest.mark.parametrize(("on", "status"), [(True, 503), (False, 200)])
+def test_for_a_class(monkeypatch: pytest.MonkeyPatch, on: bool, status: int) -> None:
+    monkeypatch.setenv("MAINTENANCE_MODE", "off" if on else "on")
+
+    @override_maintenance(on)
     class Case(SimpleTestCase):
         def test_it(self) -> None:
-            self.assertEqual(self.client.get("/").status_code, 503)
+            self.assertEqual(self.client.get("/").status_code, status)
 
     result = unittest.TestResult()
     unittest.defaultTestLoader.loadTestsFromTestCase(Case).run(result)
@@ -46,7 +48,9 @@ def test_neither_flag_nor_environment_counts_meanwhile(
 ) -> None:
     host.open()
     monkeypatch.setenv("MAINTENANCE_MODE", "on")
+    monkeypatch.setenv("MAINTENANCE_READ_ONLY", "yes")
     with override_maintenance(False):
         assert visit().status == 200
-    assert os.environ["MAINTENANCE_MODE"] == "on"
+    with override_maintenance():
+        assert visit().status == 503
     assert visit().status == 503

@@ -17,6 +17,7 @@ import pytest
 from ansible_collections.intermission.django.plugins.module_utils import preflight
 from ansible_collections.intermission.django.plugins.module_utils.environment import dump
 from ansible_collections.intermission.django.plugins.module_utils.release import COMPLETE, Releases
+from ansible_collections.intermission.django.plugins.module_utils.setting import EnvironmentSetting
 from ansible_collections.intermission.django.plugins.module_utils.state import StateDirectory
 from ansible_collections.intermission.django.plugins.module_utils.units import Units
 
@@ -232,7 +233,12 @@ def release(run_module: RunModule, tmp_path: Path) -> RunModule:
 def test_the_states_of_a_release(release: RunModule, tmp_path: Path) -> None:
     current = tmp_path / "srv" / "current"
     nothing = {"changed": False, "known": {}, "runnable": False, "current": None, "live": {}, "removed": []}
-    assert release("told") == {**nothing, "closed_by_setting": False, "diff": {"before": "", "after": ""}}
+    assert release("told") == {
+        **nothing,
+        "closed_by_setting": False,
+        "closing_by_setting": False,
+        "diff": {"before": "", "after": ""},
+    }
     for state in ("unpacked", "prepared", "current", "live"):
         assert release(state, check=True)["changed"] is True, state
         assert release(state)["changed"] is True, state
@@ -242,6 +248,18 @@ def test_the_states_of_a_release(release: RunModule, tmp_path: Path) -> None:
     assert (told["known"]["version"], told["known"]["prepared"], told["current"]) == ("v1", "p1", "r1")
     assert (told["live"]["release"], told["live"]["environment"]) == ("r1", "e1")
     assert (current / "requirements.txt").exists()
+
+
+def test_a_setting_that_closes_the_site_and_that_its_app_has_not_taken_up(release: RunModule, tmp_path: Path) -> None:
+    setting = EnvironmentSetting(tmp_path / "srv/maintenance.env")
+    for act, expected in (
+        (lambda: setting.write(True, {}), (True, True)),
+        (setting.note_applied, (True, False)),
+        (lambda: setting.write(False, {}), (False, False)),
+    ):
+        act()
+        told = release("told")
+        assert (told["closed_by_setting"], told["closing_by_setting"]) == expected
 
 
 def test_a_sites_directories_and_environment_file(release: RunModule, tmp_path: Path) -> None:

@@ -90,8 +90,10 @@ def _ordinary(request: HttpRequest, maintenance: Maintenance) -> HttpResponseBas
 def _built(request: HttpRequest, maintenance: Maintenance) -> HttpResponse:
     options = conf.current()
     if wanted_format(request, options) == "json":
+        with translation.override(language_of(request)):
+            told = problem(maintenance)
         response: HttpResponse = JsonResponse(
-            problem(maintenance),
+            told,
             status=STATUS,
             content_type="application/problem+json",
             json_dumps_params={"ensure_ascii": False},

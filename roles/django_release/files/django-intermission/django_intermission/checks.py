@@ -12,7 +12,7 @@ from django.core.checks import CheckMessage, Error, Warning
 from django.core.exceptions import ImproperlyConfigured
 
 from django_intermission import conf
-from django_intermission.addresses import Network
+from django_intermission.addresses import Network, Proxies
 from django_intermission.conf import AUTHENTICATION, EARLY, LATE, is_behind, is_middleware
 
 MAY_STAND_BEFORE = (
@@ -64,8 +64,12 @@ def addresses(options: conf.Options) -> Iterator[CheckMessage]:
             hint="List the clients alone in MAINTENANCE_BYPASS_IP.",
             id="intermission.W003",
         )
-    inner = [f"{network}" for network in options.bypass if network.is_private and network.prefixlen]
-    if inner and not trusted.networks and not trusted.unix:
+    inner = [
+        f"{network}"
+        for network in options.bypass
+        if network.is_private and network.prefixlen and _may_be_a_proxys(network, trusted)
+    ]
+    if inner:
         yield Warning(
             f"MAINTENANCE_BYPASS_IP has {', '.join(inner)}: behind a proxy on such an address every visitor comes from there, and "
             "all of them pass.",
@@ -83,7 +87,7 @@ def urls(options: conf.Options) -> Iterator[CheckMessage]:
     for pattern in options.allowed_urls:
         if all(pattern.match(path) for path in PROBES):
             yield Warning(
-                f"MAINTENANCE_ALLOWED_URLS has {pattern.pattern!r}, which fits every path: the site is never closed.",
+                f"MAINTENANCE_ALLOWED_URLS has {pattern.pattern!r}, which fits {', '.join(PROBES)}: hardly anything is ever closed.",
                 hint="A pattern is matched from the start of the path, such as '^/admin/'.",
                 id="intermission.W006",
             )
@@ -159,3 +163,10 @@ def state_directory(options: conf.Options) -> Iterator[CheckMessage]:
 
 def _overlaps(network: Network, others: tuple[Network, ...]) -> bool:
     return any(network.version == other.version and network.overlaps(other) for other in others)
+
+
+def _may_be_a_proxys(network: Network, trusted: Proxies) -> bool:
+    """Tell whether a private network may be where all visitors seem to come from: none is named, or none on this host."""
+    if not trusted.networks and not trusted.unix:
+        return True
+    return network.is_loopback and not trusted.unix and not _overlaps(network, trusted.networks)

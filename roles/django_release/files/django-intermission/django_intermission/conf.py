@@ -26,6 +26,7 @@ LATE = "django_intermission.middleware.MaintenanceModeLateMiddleware"
 AUTHENTICATION = "django.contrib.auth.middleware.AuthenticationMiddleware"
 LOCALE = "django.middleware.locale.LocaleMiddleware"
 ENVIRONMENT_VARIABLE = "MAINTENANCE_MODE"
+FROM_ENVIRONMENT = "MAINTENANCE_FROM_ENVIRONMENT"
 TRUE = ("1", "true", "yes", "on")
 FALSE = ("0", "false", "no", "off")
 FORMATS = ("html", "json")
@@ -33,6 +34,7 @@ LONGEST = 366 * 24 * 3600
 HEADER = re.compile(r"[A-Za-z0-9]+(?:-[A-Za-z0-9]+)*")
 
 DEFAULTS: Mapping[str, Any] = {
+    "MAINTENANCE_FROM_ENVIRONMENT": True,
     "MAINTENANCE_MODE": None,
     "MAINTENANCE_IN_DEBUG": False,
     "MAINTENANCE_READ_ONLY": False,
@@ -144,7 +146,9 @@ def parse_flag(name: str, value: object) -> bool:
         word = value.strip().lower()
         if word in TRUE + FALSE:
             return word in TRUE
-    raise ImproperlyConfigured(f"{name} is {value!r}: set it to one of {', '.join(TRUE)} or {', '.join(FALSE)}")
+    raise ImproperlyConfigured(
+        f"{name} is {value!r}: set it to one of {', '.join(TRUE)} or {', '.join(FALSE)}, as text, or to True or False"
+    )
 
 
 def load() -> Options:
@@ -177,7 +181,7 @@ def load() -> Options:
 
 def get(name: str) -> Any:
     """Give a setting as the project has it, else as the environment has what is the host's, else its default."""
-    if name in OF_THE_HOST and not hasattr(settings, name) and os.environ.get(name):
+    if name in OF_THE_HOST and not hasattr(settings, name) and os.environ.get(name) and _flag(FROM_ENVIRONMENT):
         words = os.fsencode(os.environ[name]).decode(errors="replace")
         return (
             [word.strip() for word in words.split(",") if word.strip()] if isinstance(DEFAULTS[name], list) else words
@@ -188,7 +192,7 @@ def get(name: str) -> Any:
 def _mode() -> bool:
     mode = get("MAINTENANCE_MODE")
     by_setting = mode is not None and parse_flag("MAINTENANCE_MODE", mode)
-    word = os.environ.get(ENVIRONMENT_VARIABLE)
+    word = os.environ.get(ENVIRONMENT_VARIABLE) if _flag(FROM_ENVIRONMENT) else None
     by_environment = word is not None and parse_flag(f"the environment variable {ENVIRONMENT_VARIABLE}", word)
     return by_setting or by_environment
 

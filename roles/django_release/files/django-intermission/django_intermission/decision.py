@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any, Optional
 from urllib.parse import unquote, urlsplit
 
-from django.conf import settings
+from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest
 from django.urls import Resolver404, ResolverMatch, resolve
 from django.utils import translation
@@ -17,6 +17,7 @@ from django.utils.translation import get_language_from_path
 
 from django_intermission import log
 from django_intermission.addresses import contains
+from django_intermission.answer import language_of
 from django_intermission.conf import Options
 from django_intermission.paths import is_allowed
 from django_intermission.state import Maintenance
@@ -63,7 +64,12 @@ def by_redirect(request: HttpRequest, options: Options) -> bool:
     if options.redirect_url is None:
         return False
     host, path = _place(options.redirect_url)
-    return host in ("", request.META.get("HTTP_HOST", "").lower()) and request.path.rstrip("/") == path
+    if request.path.rstrip("/") != path or request.method not in SAFE_METHODS:
+        return False
+    try:
+        return host in ("", request.get_host().lower())
+    except DisallowedHost:
+        return False
 
 
 @lru_cache(maxsize=8)
@@ -107,14 +113,16 @@ def may_be_called(match: ResolverMatch, options: Options) -> bool:
         return True
     view: Any = match.func
     return any(
-        getattr(place, EXEMPT, False) for place in (view, getattr(view, "view_class", None), getattr(view, "cls", None))
+        # A class made from an exempt one is another view
+        getattr(place, "__dict__", {}).get(EXEMPT, False)
+        for place in (view, getattr(view, "view_class", None), getattr(view, "cls", None))
     )
 
 
 def _resolve(request: HttpRequest) -> ResolverMatch:
     """Find the view, also below i18n_patterns, whose language nobody has activated yet. Raises Resolver404."""
     # A thread still has the language of the visitor before
-    with translation.override(get_language_from_path(request.path_info) or settings.LANGUAGE_CODE):
+    with translation.override(get_language_from_path(request.path_info) or language_of(request)):
         return resolve(request.path_info, getattr(request, "urlconf", None))
 
 

@@ -23,3 +23,8 @@ def forget(key: str) -> None:
 def forget_all() -> None:
     """Let everything be logged again, because the settings are others now."""
     _said.clear()
+
+
+def printable(text: str) -> str:
+    """Leave out what would steer a terminal, or begin a line of its own."""
+    return "".join(character for character in text if character.isprintable())

@@ -32,7 +32,7 @@ def settled(path: str) -> Optional[str]:
         if plain != name and plain in ("", ".", ".."):
             return None
         if name == "..":
-            names = names[:-1]
+            del names[-1:]
         elif name not in ("", "."):
             names.append(name)
     is_directory = name in ("", ".", "..") and names

@@ -130,8 +130,12 @@ def read_text(path: Path) -> str:
 class HostState:
     """The state directory of one site, as one process sees it."""
 
-    def __init__(self, directory: str, layers: Collection[str] = LAYERS) -> None:
-        """Name the directory, and the layers whose windows close this app; nothing is read yet."""
+    def __init__(self, directory: str, layers: Collection[str] = LAYERS, announces: bool = True) -> None:
+        """Name the directory, and the layers whose windows close this app; nothing is read yet.
+
+        ``announces`` says whether changes are logged and signalled.
+        """
+        self.announces = announces
         self.path = Path(directory)
         self.layers = frozenset(layers)
         self.flag = str(self.path / "on")
@@ -206,12 +210,14 @@ class HostState:
         with self._changing:
             before = self._seen[1] if self._seen is not None else None
             self._seen = None if identity is None else (identity, maintenance)
-        if maintenance != before:
+        if maintenance != before and self.announces:
             if maintenance is None:
                 log.logger.info("the flag %s is gone: the site is open", self.flag)
             else:
                 log.logger.info(
-                    "the flag %s is there: the site is closed (%s)", self.flag, maintenance.reason or "no reason given"
+                    "the flag %s is there: the site is closed (%s)",
+                    self.flag,
+                    log.printable(maintenance.reason) or "no reason given",
                 )
             signals.announce(type(self), maintenance)
         return maintenance

@@ -17,7 +17,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Optional, Union
 
-from django_intermission.state import Window, read_text
+from django_intermission.state import SIZE_LIMIT, Window, read_text
 
 WINDOW_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 PARENT_MODE = 0o755
@@ -45,6 +45,8 @@ class StateWriter:
 
     def open(self, window: Window) -> bool:
         """Put the flag on a window. Gives False where the same request is in force already. Raises StateError and OSError."""
+        if len(window.to_json().encode()) > SIZE_LIMIT:
+            raise StateError(f"reason and message are too long: a window has at most {SIZE_LIMIT} bytes with them")
         self._make()
         with self._locked():
             current = self.current()
@@ -107,11 +109,11 @@ class StateWriter:
         """Make what is not there, for all to enter whatever the umask is."""
         missing = [path for path in (self.windows, *self.windows.parents) if not path.is_dir()]
         for directory in reversed(missing):
-            if directory.exists():
+            if directory.exists() and not directory.is_dir():
                 raise StateError(
                     f"{directory} is no directory: MAINTENANCE_STATE_DIRECTORY has to name one, or what may become one"
                 )
-            directory.mkdir()
+            directory.mkdir(exist_ok=True)
             directory.chmod(DIRECTORY_MODE if directory in (self.path, self.windows) else PARENT_MODE)
 
     def _free_id(self, wanted: str) -> str:

@@ -13,7 +13,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from django_intermission import conf
+from django_intermission import conf, log
 from django_intermission.state import HostState, Maintenance, Window
 from django_intermission.times import format_instant, parse_duration, parse_instant
 from django_intermission.writer import StateError, StateWriter, who
@@ -77,7 +77,8 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
         except OSError as error:
             hint = ": run this as root, or as an account that may write there" if error.errno == errno.EACCES else ""
-            raise CommandError(f"{error.filename}: {error.strerror}{hint}") from error
+            place = error.filename or getattr(known.host, "path", "")
+            raise CommandError(f"{place}: {error.strerror}{hint}") from error
         self._status(known, asked.json, changed if asked.verb != "status" else None)
 
     @staticmethod
@@ -114,7 +115,7 @@ class Command(BaseCommand):
 
     def _status(self, known: conf.Options, as_json: bool, changed: Optional[bool]) -> None:
         # Of every layer, for a window in which Nginx answers closes the site too
-        flag = HostState(str(known.host.path)).look() if known.host is not None else None
+        flag = HostState(str(known.host.path), announces=False).look() if known.host is not None else None
         by_nginx = flag is not None and known.host is not None and known.host.look() is None
         status: dict[str, Any] = {
             "closed": known.look() is not None or by_nginx,
@@ -129,7 +130,7 @@ class Command(BaseCommand):
         if changed is not None:
             status["changed"] = changed
         if as_json:
-            self.stdout.write(json.dumps(status, ensure_ascii=False))
+            self.stdout.write(json.dumps(status))
             return
         self.stdout.write("CLOSED to visitors" if status["closed"] else "open")
         if known.debug and (known.mode or flag is not None):
@@ -142,17 +143,17 @@ class Command(BaseCommand):
             self.stdout.write(f"  by     the flag {known.host.flag}{', where Nginx answers' if by_nginx else ''}")
         for name in ("start", "end", "reason", "message", "opened_by"):
             if status["window"] and status["window"][name]:
-                self.stdout.write(f"  {name:<10} {_printable(status['window'][name])}")
+                self.stdout.write(f"  {name:<10} {log.printable(status['window'][name])}")
 
     def _schedule(self, known: conf.Options, as_json: bool) -> None:
         windows = known.host.announced() if known.host is not None else ()
         rows = [_row(window) for window in windows]
         if as_json:
-            self.stdout.write(json.dumps(rows, ensure_ascii=False))
+            self.stdout.write(json.dumps(rows))
             return
         for row in rows:
             self.stdout.write(
-                f"{row['start']}  {row['end'] or 'no end':<20}  {_printable(row['id'])}  {_printable(row['reason'])}"
+                f"{row['start']}  {row['end'] or 'no end':<20}  {log.printable(row['id'])}  {log.printable(row['reason'])}"
             )
         if not rows:
             self.stdout.write("no window is announced")
@@ -178,8 +179,3 @@ def _row(window: Maintenance) -> dict[str, Any]:
         "reason": window.reason,
         "message": window.message,
     }
-
-
-def _printable(text: str) -> str:
-    """Leave out what would steer a terminal."""
-    return "".join(character for character in text if character.isprintable())
