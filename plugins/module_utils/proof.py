@@ -194,7 +194,12 @@ def open_fault(answer: Answer) -> Optional[str]:
     """
     if answer.status == 0:
         return answer.error
-    if MAINTENANCE_MARK in answer.body or is_by_the_app(answer):
+    if is_by_the_app(answer):
+        return (
+            "the app still closes the site by itself: where MAINTENANCE_MODE does so, open it with "
+            "-e maintenance_window_mechanism=setting"
+        )
+    if MAINTENANCE_MARK in answer.body:
         return "still answers with the maintenance page"
     if FALLBACK_MARK in answer.body:
         return f"the gate is open, but the app cannot be reached ({answer.status})"

@@ -382,7 +382,7 @@ def test_a_full_disk_is_told_with_the_directory(host: Host, monkeypatch: pytest.
     def full(descriptor: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(writer.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(CommandError, match=f"{host.path}: No space left on device"):
         run("on")
 

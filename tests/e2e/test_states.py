@@ -125,6 +125,19 @@ def test_a_deploy_leaves_the_operators_window_open(shop: Shop) -> None:
     assert shop.versions() == {"2.1"}
 
 
+def test_a_closing_that_died_is_not_completed_by_a_deploy(lone: Shop) -> None:
+    setting = lone.root / "web1/shop/maintenance.env"
+    setting.write_text('MAINTENANCE_MODE="on"\n')
+    try:
+        run = lone.deploy("v2")
+    finally:
+        setting.unlink()
+    assert run.status == 2
+    assert "has MAINTENANCE_MODE=on in" in run.words
+    assert "a restart of the app would close it now" in run.words
+    assert lone.kinds() == {"app"}
+
+
 def test_off_fails_where_the_app_is_down_behind_the_open_gate(shop: Shop, app_down: str) -> None:
     assert shop.playbook("playbooks/maintenance_on.yml").status == 0
     run = shop.playbook("playbooks/maintenance_off.yml", maintenance_window_proof_seconds=1)

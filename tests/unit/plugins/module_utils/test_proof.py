@@ -80,7 +80,11 @@ def test_closed_by_the_app(answer: Answer, ours: bool, fault: str | None) -> Non
         (Answer(0, {}, b"", "no answer in time"), "no answer in time"),
         (Answer(503, HEADERS, PAGE), "still answers with the maintenance page"),
         (Answer(200, {}, PAGE), "still answers with the maintenance page"),
-        (Answer(503, {"x-intermission": "maintenance"}, b""), "still answers with the maintenance page"),
+        (
+            Answer(503, {"x-intermission": "maintenance"}, b""),
+            "the app still closes the site by itself: where MAINTENANCE_MODE does so, open it with "
+            "-e maintenance_window_mechanism=setting",
+        ),
         (Answer(502, {}, FALLBACK), "the gate is open, but the app cannot be reached (502)"),
         (Answer(500, {}, b"oops"), "answered 500"),
         (Answer(503, {}, b"the app's own"), "answered 503"),

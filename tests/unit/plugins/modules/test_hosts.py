@@ -252,11 +252,12 @@ def test_the_states_of_a_release(release: RunModule, tmp_path: Path) -> None:
 
 def test_a_setting_that_closes_the_site_and_that_its_app_has_not_taken_up(release: RunModule, tmp_path: Path) -> None:
     setting = EnvironmentSetting(tmp_path / "srv/maintenance.env")
-    for act, expected in (
+    acts: list[tuple[Callable[[], None], tuple[bool, bool]]] = [
         (lambda: setting.write(True, {}), (True, True)),
         (setting.note_applied, (True, False)),
         (lambda: setting.write(False, {}), (False, False)),
-    ):
+    ]
+    for act, expected in acts:
         act()
         told = release("told")
         assert (told["closed_by_setting"], told["closing_by_setting"]) == expected
