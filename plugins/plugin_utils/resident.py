@@ -28,6 +28,7 @@ from ansible.utils.display import Display
 COLLECTION = "ansible_collections.intermission.django.plugins"
 PLUGINS = Path(__file__).resolve().parents[1]
 KEPT_COPIES = 5
+KEPT_SECONDS = 24 * 60 * 60
 NO_COPY = 97
 # Arguments of both: the directory that Ansible keeps its own temporary files in, the copy's digest; of RUN, the module too
 PLACE = """
@@ -46,12 +47,13 @@ for directory in (copies, copy):
         sys.exit({NO_COPY})
     if status.st_uid != os.geteuid() or status.st_mode & 0o170022 != 0o040000:
         sys.exit({NO_COPY})
+os.utime(copy)
 sys.path.insert(0, copy)
 from importlib import import_module
 import_module('{COLLECTION}.modules.' + sys.argv[3]).main()
 """
 KEEP = f"""{PLACE}
-import shutil, tarfile, tempfile
+import shutil, tarfile, tempfile, time
 os.makedirs(copies, mode=0o700, exist_ok=True)
 made = tempfile.mkdtemp(dir=copies)
 try:
@@ -61,8 +63,9 @@ try:
 finally:
     shutil.rmtree(made, ignore_errors=True)
 former = sorted((entry.stat().st_mtime, entry.path) for entry in os.scandir(copies))
-for _, path in former[:-{KEPT_COPIES}]:
-    shutil.rmtree(path, ignore_errors=True)
+for used, path in former[:-{KEPT_COPIES}]:
+    if used < time.time() - {KEPT_SECONDS}:
+        shutil.rmtree(path, ignore_errors=True)
 """
 
 

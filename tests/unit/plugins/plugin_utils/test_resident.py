@@ -231,6 +231,23 @@ def test_no_more_copies_are_kept_than_a_few(
     assert kept == {resident.DIGEST, "former3", "former4", "former5", "former6"}
 
 
+def test_a_copy_that_is_in_use_is_not_taken_away_by_other_versions(
+    ansible_playbook: Playbook, settings: dict[str, str], tmp_path: Path
+) -> None:
+    """As where several checkouts deploy to one host at once."""
+    assert ansible_playbook(play(tmp_path / "state"), **settings).returncode == 0
+    others = [copy_of(settings).with_name(f"other{number}") for number in range(resident.KEPT_COPIES + 2)]
+    for other in others:
+        other.mkdir()
+    copy_of(settings).rename(others[0] / "here")
+    os.utime(others[1], (0, 0))
+    assert ansible_playbook(play(tmp_path / "state"), **settings).returncode == 0
+    assert [other.exists() for other in others] == [True, False, *[True] * (len(others) - 2)]
+    os.utime(copy_of(settings), (0, 0))
+    assert ansible_playbook(play(tmp_path / "state"), **settings).returncode == 0
+    assert copy_of(settings).stat().st_mtime > 0
+
+
 def test_a_hosts_own_ansible_does_not_get_before_the_copy(tmp_path: Path) -> None:
     for name, body in resident.content().items():
         path = tmp_path / "copy" / name
