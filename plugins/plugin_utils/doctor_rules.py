@@ -62,6 +62,11 @@ CONFLICT = re.compile(r'conflicting server name "([^"]*)" on (\S+), ignored')
 BY_HAND_FOR = timedelta(days=1)
 
 
+def own_gate(spared: str) -> str:
+    """Write the lines of a gate that spares a path."""
+    return f"set $closed 0; if (-e FLAG) {{ set $closed 1; }} if ({spared}) {{ set $closed 0; }} if ($closed) {{ return 503; }}"
+
+
 def static(location: Directive) -> bool:
     """Tell whether a location can only give files."""
     return location.passes() is None and not location.has("return")
@@ -100,8 +105,8 @@ def n1_named_location(case: Case) -> Iterator[Finding]:
                     page.directive,
                     f"error_page for {listed(page.accidents)} leads to the named location {page.target}, which serves a file",
                     "A named location keeps the visitor's method, and Nginx gives files to GET and HEAD only: POST gets 405.",
-                    f"Lead to an address instead: error_page {page.accidents[0]} /maintenance.html; with a location of that "
-                    "address that is internal. Or leave it to Intermission's gate.",
+                    f"Lead to an address instead: error_page {page.accidents[0]} /maintenance.html; with location = /maintenance.html "
+                    "{ internal; client_max_body_size 0; }, which a gate of yours has to spare. Or leave it to Intermission's gate.",
                 )
 
 
@@ -115,9 +120,8 @@ def n2_gate_closes_its_own_page(case: Case) -> Iterator[Finding]:
                 ERROR,
                 closing,
                 f"return {closing.args[0]} in an if of the server closes {page.target} too, the page of that error",
-                "The server's if is passed again on the way to the page. Visitors get Nginx's built-in page, without Retry-After.",
-                f"Exempt the page: if ($uri = {page.target}) {{ set the variable of the gate to 0; }} before the return. "
-                "Or leave it to Intermission's gate.",
+                "The server's if is passed again on the way to the page. Visitors get Nginx's built-in page.",
+                f"Exempt the page: {own_gate(f'$uri = {page.target}')}. Or leave it to Intermission's gate.",
             )
 
 
@@ -141,7 +145,7 @@ def n5_retry_after_without_always(case: Case) -> Iterator[Finding]:
                     header,
                     "add_header Retry-After without always",
                     "Nginx adds such a header to successful answers only: the 503 leaves without it.",
-                    "Write always before the semicolon.",
+                    "Write always before the semicolon, in the location of the page: in a server every answer would have it.",
                 )
 
 
@@ -540,11 +544,13 @@ def n16_default_server(case: Case) -> Iterator[Finding]:
     """Find servers without a gate that lead visitors who ask for any other name to the site's app."""
     every = case.tree.servers()
     behind = {one for server in case.gated for one in backends(case, server)}
-    ports = {port(address) for server in case.servers for address in addresses(server)}
+    own = {address for server in case.servers for address in addresses(server)}
+    ports = {port(address) for address in own}
     found: dict[Directive, str] = {}
     for address in dict.fromkeys(address for server in every for address in addresses(server)):
         server, _ = answering(every, address, "")
-        if server is None or server in case.servers or case.gates(server) or address.startswith(LOOPBACK):
+        inner = address.startswith(LOOPBACK) and address not in own
+        if server is None or server in case.servers or case.gates(server) or inner:
             continue
         ended = case.visit(server, "/")
         sends_away = ended is not None and (ended.name == "return" or leads_away(ended))
@@ -779,7 +785,7 @@ def n24_challenge_is_closed(case: Case) -> Iterator[Finding]:
                 closing,
                 f"return {closing.args[0]} closes {CHALLENGE} too",
                 "While the site is closed, certificates cannot be renewed.",
-                f"Exempt it: if ($uri ~ ^{CHALLENGE}) {{ set the variable of the gate to 0; }}, and give it a location. "
+                f"Exempt it: {own_gate(f'$uri ~ ^{CHALLENGE}')}, and give it a location. "
                 "Or leave it to Intermission's gate, which does.",
             )
 
