@@ -133,6 +133,10 @@ class Command(BaseCommand):
             self.stdout.write(json.dumps(status))
             return
         self.stdout.write("CLOSED to visitors" if status["closed"] else "open")
+        if not status["closed"] and not known.mode:
+            self.stdout.write(
+                "  MAINTENANCE_MODE is off for this command; an app that was started with it on is closed"
+            )
         if known.debug and (known.mode or flag is not None):
             self.stdout.write("  DEBUG lets everybody pass")
         if known.mode:
