@@ -1,7 +1,8 @@
-"""What runs inside the site's own Django, with the release's Python: the plan of migrations, and migrating.
+"""What runs inside the site's own Django, with the release's Python: the plan of migrations, migrating, and the way back.
 
 This file and ``databases`` are fed to that Python on standard input (``migrations.program``), so that nothing is installed
-into the site. It takes its request as one JSON argument and writes its result as JSON to the descriptor that the request names.
+into the site. It takes its request as one JSON argument, writes its result as JSON to the descriptor that the request names, and
+how far it is, a line of JSON each, to another.
 """
 
 from __future__ import annotations
@@ -14,14 +15,20 @@ import runpy
 import sys
 import time
 import traceback
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime, timezone
 from typing import Any
 
 from ansible_collections.intermission.django.plugins.module_utils.databases import (
-    DatabaseFault,
     back_up,
     database_of,
     forget_backups,
 )
+from ansible_collections.intermission.django.plugins.module_utils.engine import Database, DatabaseFault
+
+Tell = Callable[..., None]
+WAYS = ("serving", "hold", "window")  # the lightest first
+LOCK_TRIES = 5
 
 
 def set_up_django() -> None:
@@ -43,30 +50,122 @@ def heads() -> dict[str, str]:
     return dict(MigrationLoader(None).graph.leaf_nodes())
 
 
-def pending(alias: str, targets: dict[str, str] | None = None) -> list[dict[str, Any]]:
+def applied(alias: str) -> list[str]:
+    """List the labels of all applied migrations, also of apps that the release does not have."""
+    from django.db import connections
+    from django.db.migrations.recorder import MigrationRecorder
+
+    return sorted(f"{app}.{name}" for app, name in MigrationRecorder(connections[alias]).applied_migrations())
+
+
+def pending(alias: str, targets: dict[str, str] | None = None, short: int = 0) -> list[dict[str, Any]]:
     """List the migrations that are to be applied, in order, or to be reversed where the targets lie behind.
 
     ``targets`` maps an app to its last wanted migration, this release's own by default; apps that it does not name are
     taken back to nothing. Each entry has app, name, label (both), operations, atomic,
-    backwards and reversible.
+    backwards, reversible, and the way that it can be taken with what speaks for that.
     """
     from django.db import connections
     from django.db.migrations.executor import MigrationExecutor
 
     connection = connections[alias]
     executor = MigrationExecutor(connection)
-    return [
-        {
-            "app": migration.app_label,
-            "name": migration.name,
-            "label": f"{migration.app_label}.{migration.name}",
-            "operations": [str(operation.describe()) for operation in migration.operations],
-            "atomic": bool(migration.atomic and connection.features.can_rollback_ddl),
-            "backwards": backwards,
-            "reversible": all(operation.reversible for operation in migration.operations),
-        }
-        for migration, backwards in executor.migration_plan(target_nodes(executor.loader, targets))
-    ]
+    planned = executor.migration_plan(target_nodes(executor.loader, targets))
+    judge = Judge(alias, short) if planned else None
+    entries = []
+    for migration, backwards in planned:
+        way, because = ("window", "it goes back") if backwards or judge is None else judge.way_of(migration)
+        entries.append(
+            {
+                "app": migration.app_label,
+                "name": migration.name,
+                "label": f"{migration.app_label}.{migration.name}",
+                "operations": [str(operation.describe()) for operation in migration.operations],
+                "atomic": bool(migration.atomic and connection.features.can_rollback_ddl),
+                "backwards": backwards,
+                "reversible": all(operation.reversible for operation in migration.operations),
+                "way": way,
+                "because": because,
+            }
+        )
+    return entries
+
+
+class Judge:
+    """Says of a migration how much of a site has to stop for it: nothing, its requests for a moment, or all of it."""
+
+    def __init__(self, alias: str, short: int) -> None:
+        """Take django-migration-linter along where the release has it. A table of up to ``short`` rows is changed in a moment."""
+        from django.db import connections
+
+        self.database = database_of(connections[alias])
+        self.short = short
+        self.created: set[tuple[str, str]] = set()
+        self.findings: list[str] = []
+        self.linter = self._linter(alias)
+
+    def way_of(self, migration: Any) -> tuple[str, str]:
+        """Give the lightest way of a migration, and why: its author's mark, the linter's verdict, or what it does."""
+        mark = getattr(migration, "intermission", None)
+        if mark is not None:
+            if mark not in WAYS:
+                label = f"{migration.app_label}.{migration.name}"
+                raise DatabaseFault(f"{label} is marked intermission = {mark!r}; the ways are {', '.join(WAYS)}")
+            return mark, "its author says so"
+        findings, rows = self._findings(migration), self._rows(migration)
+        if findings == []:
+            return "serving", "django-migration-linter finds nothing that the code from before could not live with"
+        known = f", and {'; '.join(findings)}" if findings else ""
+        if rows is None:
+            return "window", f"how many rows it changes cannot be known{known}"
+        if rows > self.short:
+            return "window", f"it changes a table of about {rows} rows{known}"
+        return "hold", f"it changes the schema, of tables with few rows{known}"
+
+    def _linter(self, alias: str) -> Any:
+        with contextlib.suppress(ImportError):
+            from django_migration_linter import MigrationLinter
+
+            judge = self
+
+            class Linter(MigrationLinter):  # type: ignore[misc]
+                def print_errors(self, errors: Any) -> None:
+                    judge.findings += [error.message for error in errors]
+
+            return Linter(database=alias, no_output=True, all_warnings_as_errors=True)
+        return None
+
+    def _findings(self, migration: Any) -> list[str] | None:
+        """Give what the linter has against a migration; None where there is no linter, or it cannot judge it."""
+        if self.linter is None:
+            return None
+        self.findings = []
+        before = self.linter.nb_valid
+        try:
+            self.linter.lint_migration(migration)
+        except Exception as error:
+            return [f"django-migration-linter failed: {type(error).__name__}"]
+        return [] if self.linter.nb_valid > before else self.findings or ["django-migration-linter does not judge it"]
+
+    def _rows(self, migration: Any) -> int | None:
+        """Estimate the rows of the largest table that a migration changes; None where that cannot be told."""
+        from django.db.migrations.operations import CreateModel, RunPython, RunSQL
+
+        most = 0
+        for operation in migration.operations:
+            if isinstance(operation, (RunPython, RunSQL)):
+                return None
+            names = (getattr(operation, name, None) for name in ("model_name_lower", "old_name_lower", "name_lower"))
+            model = migration.app_label, next(filter(None, names), "")
+            if isinstance(operation, CreateModel):
+                self.created.add(model)
+            if model in self.created:
+                continue
+            rows = self.database.estimated_rows("_".join(model))
+            if rows is None:
+                return None
+            most = max(most, rows)
+        return most
 
 
 def target_nodes(loader: Any, targets: dict[str, str] | None) -> list[tuple[str, str | None]]:
@@ -92,13 +191,14 @@ def unknown(alias: str) -> list[str]:
     ]
 
 
-def plan(alias: str, targets: dict[str, str] | None, backup: bool) -> dict[str, Any]:
+def plan(request: dict[str, Any]) -> dict[str, Any]:
     """Tell which database it is, what stands against migrating it, what is pending, and where the migrations end."""
     from django.db import connections
 
+    alias = request["database"]
     connection = connections[alias]
     database = database_of(connection)
-    entries = pending(alias, targets)
+    entries = pending(alias, request["targets"], request["short"])
     return {
         "engine": connection.settings_dict["ENGINE"],
         "vendor": connection.vendor,
@@ -107,47 +207,52 @@ def plan(alias: str, targets: dict[str, str] | None, backup: bool) -> dict[str, 
         "pending": entries,
         "unknown": unknown(alias),
         "heads": heads(),
-        "faults": database.faults(backup) if entries else [],
+        "faults": database.faults(bool(request["backup_directory"]), request["trial_megabytes"]) if entries else [],
     }
 
 
-def migrate(
-    alias: str, targets: dict[str, str] | None, backup_directory: str | None, keep_backups: int
-) -> dict[str, Any]:
+def migrate(request: dict[str, Any], tell: Tell) -> dict[str, Any]:
     """Migrate under the lock, after a backup; a failure is told, not raised, with what was done before it.
 
-    ``started`` tells whether the schema may have been touched, ``halfway`` whether a part of the migration that failed
-    may be there.
+    A deploy that goes on where one died gives what that one has noted, ``before`` and ``backup``, which stay the way back. ``started``
+    tells whether the schema may have been touched, ``halfway`` whether a part of the migration that failed may be there.
     """
     from django.db import connections
 
+    alias, targets = request["database"], request["targets"]
     connection = connections[alias]
     database = database_of(connection)
-    result: dict[str, Any] = plan(alias, targets, bool(backup_directory))
-    result.update(backup=None, restore=[], applied=[], failure="", failed_migration=None, halfway=False)
-    result.update(started=False, seconds=0.0, traceback="")
+    result: dict[str, Any] = plan(request)
+    result.update(backup=request["backup"], restore=[], applied=[], failure="", failed_migration=None, halfway=False)
+    result.update(started=False, seconds=0.0, traceback="", before=request["before"])
     try:
         if result["faults"]:
             raise DatabaseFault("; ".join(result["faults"]))
-        with database.lock():
-            before = pending(alias, targets)
+        with database.lock(request["lock_seconds"], lambda holder: tell(stage="waiting", holder=holder)):
+            entries = pending(alias, targets)
+            if result["before"] is None:
+                result["before"] = applied(alias)
             tables = set(connection.introspection.table_names())
-            if backup_directory and before:
+            if request["backup_directory"] and entries and not result["backup"]:
+                tell(stage="backup")
                 connection.close()  # a long backup must not leave it to a server's or a firewall's idle timeout
-                result["backup"] = back_up(database, backup_directory)
-                forget_backups(database, backup_directory, keep_backups)
+                result["backup"] = back_up(database, request["backup_directory"], request["trial_megabytes"])
+                forget_backups(database, request["backup_directory"], request["keep_backups"])
+            kept = {"before": result["before"], "backup": result["backup"]}
+            tell(stage="migrating", of=len(entries), **kept)
             result["started"] = True
             started = time.monotonic()
             try:
-                run_migrations(alias, before, targets)
+                with limited(database, request), watched(entries, tell, kept):
+                    run_patiently(alias, entries, targets, tell)
             finally:
                 result["seconds"] = round(time.monotonic() - started, 3)
                 if result["backup"]:
                     created = sorted(set(connection.introspection.table_names()) - tables)
                     result["restore"] = database.restore(result["backup"], created)
                 left = [entry["label"] for entry in pending(alias, targets)]
-                result["applied"] = [entry["label"] for entry in before if entry["label"] not in left]
-                failed = next((entry for entry in before if entry["label"] in left), None)
+                result["applied"] = [entry["label"] for entry in entries if entry["label"] not in left]
+                failed = next((entry for entry in entries if entry["label"] in left), None)
                 if failed:
                     result.update(failed_migration=failed["label"], halfway=not failed["atomic"])
     except DatabaseFault as error:
@@ -158,7 +263,65 @@ def migrate(
     return result
 
 
-def run_migrations(alias: str, planned: list[dict[str, Any]], targets: dict[str, str] | None) -> None:
+def undo(request: dict[str, Any], tell: Tell) -> dict[str, Any]:
+    """Take the database back to the migrations ``before``: reverse just the others, or restore the backup where that may be.
+
+    The way is told as ``undone``: ``nothing`` was to be done, ``reversed``, ``restored``, or empty where ``failure`` says why not.
+    """
+    from django.db import connections
+
+    alias, before = request["database"], set(request["before"])
+    database = database_of(connections[alias])
+    result: dict[str, Any] = {"undone": "", "failure": "", "traceback": "", "seconds": 0.0}
+    started = time.monotonic()
+    try:
+        with database.lock(request["lock_seconds"], lambda holder: tell(stage="waiting", holder=holder)):
+            added = [label for label in applied(alias) if label not in before]
+            entries = pending(alias, last_ones(alias, before)) if added else []
+            one_way = [entry["label"] for entry in entries if not entry["reversible"]]
+            if not added and not request["halfway"]:
+                result["undone"] = "nothing"
+            elif not one_way and not request["halfway"]:
+                tell(stage="reversing", of=len(entries))
+                with limited(database, request), watched(entries, tell, {}):
+                    run_migrations(alias, entries, last_ones(alias, before))
+                result["undone"] = "reversed"
+            else:
+                why = (
+                    f"{', '.join(one_way)} cannot be reversed"
+                    if one_way
+                    else "a part of a migration may be in the database"
+                )
+                if not request["restores"]:
+                    raise DatabaseFault(f"{why}, and the backup is restored only with django_migrate_restore: true")
+                if not request["backup"]:
+                    raise DatabaseFault(f"{why}, and there is no backup")
+                tell(stage="restoring")
+                connections[alias].close()
+                database.recover(request["backup"])
+                result["undone"] = "restored"
+            if set(applied(alias)) != before:
+                raise DatabaseFault("afterwards other migrations were applied than before")
+    except DatabaseFault as error:
+        result.update(undone="", failure=str(error))
+    except Exception as error:
+        result.update(undone="", failure=f"{type(error).__name__}: {error}", traceback=traceback.format_exc()[-4000:])
+    result["seconds"] = round(time.monotonic() - started, 3)
+    return result
+
+
+def last_ones(alias: str, labels: set[str]) -> dict[str, str]:
+    """Give the last migration of each app among these labels, as the targets of ``pending``."""
+    from django.db import connections
+    from django.db.migrations.executor import MigrationExecutor
+
+    executor = MigrationExecutor(connections[alias])
+    everything = executor.migration_plan(executor.loader.graph.leaf_nodes(), clean_start=True)
+    named = ((migration.app_label, migration.name) for migration, _ in everything)
+    return {app: name for app, name in named if f"{app}.{name}" in labels}
+
+
+def run_migrations(alias: str, planned: Sequence[dict[str, Any]], targets: dict[str, str] | None) -> None:
     """Run Django's own migrate command: forwards to the end, or each app back to its target."""
     from django.core.management import call_command
 
@@ -170,13 +333,88 @@ def run_migrations(alias: str, planned: list[dict[str, Any]], targets: dict[str,
         call_command("migrate", app, targets.get(app, "zero"), **options)
 
 
+def run_patiently(alias: str, planned: Sequence[dict[str, Any]], targets: dict[str, str] | None, tell: Tell) -> None:
+    """Run the migrations, and again where one that leaves nothing behind did not get its locks in time."""
+    from django.db import OperationalError, connections
+
+    atomic = all(entry["atomic"] for entry in planned)
+    for number in range(LOCK_TRIES):
+        try:
+            run_migrations(alias, planned, targets)
+            return
+        except OperationalError as error:
+            if not atomic or number + 1 == LOCK_TRIES or not database_of(connections[alias]).was_locked_out(error):
+                raise
+            tell(stage="locked out", tries=number + 1)
+            time.sleep(2**number)
+
+
+@contextlib.contextmanager
+def limited(database: Database, request: dict[str, Any]) -> Iterator[None]:
+    """Have the database's own limits on how long a statement waits for locks and runs, also over connections made anew."""
+    from django.db.backends.signals import connection_created
+
+    statements = database.limits(request["lock_timeout"], request["statement_timeout"])
+
+    def set_limits(connection: Any, **_: Any) -> None:
+        if connection.alias == database.connection.alias:
+            with connection.cursor() as cursor:
+                for statement in statements:
+                    cursor.execute(statement)
+
+    connection_created.connect(set_limits, weak=False)
+    try:
+        if database.connection.connection is not None:
+            set_limits(database.connection)
+        yield
+    finally:
+        connection_created.disconnect(set_limits)
+
+
+@contextlib.contextmanager
+def watched(entries: Sequence[dict[str, Any]], tell: Tell, kept: dict[str, Any]) -> Iterator[None]:
+    """Tell of each migration when it begins."""
+    from django.db.migrations.executor import MigrationExecutor
+
+    labels = [entry["label"] for entry in entries]
+    methods = {name: getattr(MigrationExecutor, name) for name in ("apply_migration", "unapply_migration")}
+
+    def wrapped(method: Any) -> Any:
+        def run(executor: Any, state: Any, migration: Any, *arguments: Any, **options: Any) -> Any:
+            label = f"{migration.app_label}.{migration.name}"
+            number = labels.index(label) + 1 if label in labels else 0
+            since = datetime.now(timezone.utc).isoformat(timespec="seconds")
+            tell(stage="migrating", migration=label, number=number, of=len(labels), since=since, **kept)
+            return method(executor, state, migration, *arguments, **options)
+
+        return run
+
+    for name, method in methods.items():
+        setattr(MigrationExecutor, name, wrapped(method))
+    try:
+        yield
+    finally:
+        for name, method in methods.items():
+            setattr(MigrationExecutor, name, method)
+
+
+VERBS: dict[str, Callable[[dict[str, Any], Tell], dict[str, Any]]] = {
+    "plan": lambda request, _: plan(request),
+    "migrate": migrate,
+    "undo": undo,
+}
+
+
 def main() -> None:
     """Answer the request in the first argument."""
     request = json.loads(sys.argv[1])
-    set_up_django()
-    if request["verb"] == "plan":
-        result = plan(request["database"], request["targets"], bool(request["backup_directory"]))
-    else:
-        result = migrate(request["database"], request["targets"], request["backup_directory"], request["keep_backups"])
+    with open(request["news"], "w", encoding="utf-8") as news:
+
+        def tell(**facts: Any) -> None:
+            news.write(json.dumps(facts) + "\n")
+            news.flush()
+
+        set_up_django()
+        result = VERBS[request["verb"]](request, tell)
     with open(request["result"], "w", encoding="utf-8") as stream:
         json.dump(result, stream)

@@ -1,6 +1,7 @@
 """Work on a host that outlives who began it, so that a controller that dies does not take a migration with it.
 
-The work is a process of its own. One file names it, says how far it is, and has its result in the end; who comes later follows it there.
+The work is a process of its own. One file names it, says how far it is, and has its result in the end; who comes later follows
+it there.
 """
 
 from __future__ import annotations

@@ -12,7 +12,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Optional
 
-from ansible_collections.intermission.django.plugins.module_utils import databases, django_side
+from ansible_collections.intermission.django.plugins.module_utils import (
+    databases,
+    django_side,
+    engine,
+    engine_mysql,
+    engine_postgresql,
+    engine_sqlite,
+)
 from ansible_collections.intermission.django.plugins.module_utils.account import home, run_as
 from ansible_collections.intermission.django.plugins.module_utils.environment import load_file
 from ansible_collections.intermission.django.plugins.module_utils.places import (
@@ -34,6 +41,24 @@ module.main()
 
 
 ANSWER_BYTES = 16 * 2**20
+NEWS_BYTES = 2**20
+# What a request has besides its verb and the alias of its database
+DEFAULTS: dict[str, Any] = {
+    "targets": None,
+    "backup_directory": None,
+    "keep_backups": 5,
+    "trial_megabytes": 0,
+    "lock_seconds": 0,
+    "lock_timeout": 0,
+    "statement_timeout": 0,
+    "short": 0,
+    "before": None,
+    "backup": None,
+    "halfway": False,
+    "restores": False,
+}
+
+Tell = Callable[[dict[str, Any]], object]
 
 
 class MigrationError(Exception):
@@ -60,6 +85,10 @@ def _texts(value: Any) -> bool:
     return isinstance(value, list) and all(map(_text, value))
 
 
+def _texts_or_none(value: Any) -> bool:
+    return value is None or _texts(value)
+
+
 def _texts_by_name(value: Any) -> bool:
     return isinstance(value, dict) and all(map(_text, value.values()))
 
@@ -69,6 +98,17 @@ def _migrations(value: Any) -> bool:
 
 
 Shape = Mapping[str, Callable[[Any], bool]]
+NEWS: Shape = {
+    "stage": _text,
+    "holder": _text,
+    "migration": _text,
+    "number": _number,
+    "of": _number,
+    "since": _text,
+    "tries": _number,
+    "before": _texts,
+    "backup": _text_or_none,
+}
 MIGRATION: Shape = {
     "app": _text,
     "name": _text,
@@ -77,6 +117,8 @@ MIGRATION: Shape = {
     "atomic": _flag,
     "backwards": _flag,
     "reversible": _flag,
+    "way": _text,
+    "because": _text,
 }
 PLAN: Shape = {
     "engine": _text,
@@ -99,7 +141,10 @@ RESULT: Shape = {
     "started": _flag,
     "seconds": _number,
     "traceback": _text,
+    "before": _texts_or_none,
 }
+UNDONE: Shape = {"undone": _text, "failure": _text, "traceback": _text, "seconds": _number}
+SHAPES = {"plan": PLAN, "migrate": RESULT, "undo": UNDONE}
 
 
 def _faults(answer: Any, shape: Shape) -> list[str]:
@@ -139,45 +184,75 @@ def process_environment(environment_file: Optional[str], user: Optional[str] = N
 
 
 def program() -> str:
-    """Write ``django_side``, and ``databases`` that it imports, as one program that needs no file."""
-    modules = (databases, django_side)
+    """Write ``django_side``, and what it imports, as one program that needs no file."""
+    modules = (engine, engine_sqlite, engine_postgresql, engine_mysql, databases, django_side)
     return PROGRAM.format(sources=[(module.__name__, inspect.getsource(module)) for module in modules])
 
 
 def run(
-    python: str, project: str, environment_file: Optional[str], user: Optional[str] = None, **request: Any
+    python: str,
+    project: str,
+    environment_file: Optional[str],
+    user: Optional[str] = None,
+    variables: Optional[Mapping[str, str]] = None,
+    tell: Tell = lambda news: None,
+    **request: Any,
 ) -> dict[str, Any]:
     """Run ``django_side`` in a project directory, as ``user`` where one is named.
 
-    The directory for backups is made before migrating; of one that will not do, a plan says so in its ``faults``. The answer
-    comes through an unnamed file, so that nothing can be put in its place. Raises MigrationError with the last lines that it
-    said, PlaceError where the directory for backups will not do, and OSError.
+    ``variables`` come on top of those of the environment file, and ``tell`` is called with each piece of news. The directory for
+    backups is made before migrating; of one that will not do, a plan says so in its ``faults``. The answer comes through an unnamed
+    file, so that nothing can be put in its place. Raises MigrationError with the last lines that it said, PlaceError where the
+    directory for backups will not do, and OSError.
     """
-    backups = Path(request["backup_directory"]) if request.get("backup_directory") else None
-    planning = request["verb"] == "plan"
-    if backups and not planning:
+    request = {**DEFAULTS, **request}
+    backups = Path(request["backup_directory"]) if request["backup_directory"] else None
+    if backups and request["verb"] == "migrate":
         make(backups, user, PRIVATE_MODE)
-    with tempfile.TemporaryFile() as stream:
-        answer = subprocess.run(
-            [python, "-", json.dumps({**request, "result": stream.fileno()})],
-            input=program(),
+    with tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as answer:
+        reading, writing = os.pipe()
+        with subprocess.Popen(
+            [python, "-", json.dumps({**request, "result": answer.fileno(), "news": writing})],
+            stdin=subprocess.PIPE,
             cwd=project,
-            env=process_environment(environment_file, user),
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-            pass_fds=[stream.fileno()],
+            env={**process_environment(environment_file, user), **(variables or {})},
+            stdout=said,
+            stderr=said,
+            pass_fds=[answer.fileno(), writing],
             **run_as(user),
-        )
-        stream.seek(0)
-        content = stream.read(ANSWER_BYTES + 1)
-    if answer.returncode != 0 or not content:
-        raise MigrationError((answer.stderr or answer.stdout).strip()[-4000:] or "it said nothing")
-    result = understood(content, PLAN if planning else RESULT)
-    if backups and planning and result["pending"]:
+        ) as process:
+            os.close(writing)
+            with open(reading, "rb") as news:
+                assert process.stdin is not None
+                with contextlib.suppress(BrokenPipeError), process.stdin as program_text:
+                    program_text.write(program().encode())
+                for line in iter(lambda: news.readline(NEWS_BYTES), b""):
+                    piece = _news(line)
+                    if piece is not None:
+                        tell(piece)
+        answer.seek(0)
+        content = answer.read(ANSWER_BYTES + 1)
+        said.seek(0)
+        words = said.read().decode(errors="replace").strip()
+    if process.returncode != 0 or not content:
+        raise MigrationError(words[-4000:] or "it said nothing")
+    result = understood(content, SHAPES[request["verb"]])
+    if backups and request["verb"] == "plan" and result["pending"]:
         try:
             is_missing(backups, user)
         except (PlaceError, OSError) as error:
             result["faults"].append(f"The backup has no place: {error}")
     return result
+
+
+def _news(line: bytes) -> Optional[dict[str, Any]]:
+    """Read a piece of news, which the site's own code can forge; None where it is none."""
+    with contextlib.suppress(ValueError, RecursionError):
+        piece = json.loads(line)
+        if (
+            isinstance(piece, dict)
+            and "stage" in piece
+            and all(name in NEWS and NEWS[name](piece[name]) for name in piece)
+        ):
+            return piece
+    return None

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ansible_collections.intermission.django.plugins.module_utils.databases import lock_key
+from ansible_collections.intermission.django.plugins.module_utils.engine import lock_key
 from testinfra.host import Host
 
 from driving import wait_until

@@ -27,6 +27,7 @@ from ansible_collections.intermission.django.plugins.module_utils.state import S
 
 import forked_ansible
 from certificates import Authority
+from django_project import First, Project
 
 TEMPLATES = {
     "503.en.html.template": "<p>%%reason%%</p>\n<p>%%message%%</p>\n<p>%%start%%</p>\n<p>%%end%%|%%end_text%%</p>\n</html>\n",
@@ -231,3 +232,22 @@ def ansible_plays(
         return dict(zip(parts[::2], parts[1::2], strict=True))
 
     return run
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return Project(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def first(tmp_path_factory: pytest.TempPathFactory) -> First:
+    """Migrate once, for all tests to copy."""
+    project = Project(tmp_path_factory.mktemp("migrated"))
+    return First(project.database, project.ask(), project.migrate(backup_directory=None))
+
+
+@pytest.fixture
+def migrated(project: Project, first: First) -> Project:
+    """The project with its first migrations applied."""
+    shutil.copy(first.database, project.database)
+    return project

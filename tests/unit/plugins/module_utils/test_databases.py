@@ -14,20 +14,15 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ansible_collections.intermission.django.plugins.module_utils import databases
-from ansible_collections.intermission.django.plugins.module_utils.databases import (
-    Database,
-    DatabaseFault,
-    MySQL,
+from ansible_collections.intermission.django.plugins.module_utils.databases import back_up, database_of, forget_backups
+from ansible_collections.intermission.django.plugins.module_utils.engine import Database, DatabaseFault, lock_key
+from ansible_collections.intermission.django.plugins.module_utils.engine_mysql import MySQL, option_value
+from ansible_collections.intermission.django.plugins.module_utils.engine_postgresql import (
+    DROP_OWN_TABLES,
     PostgreSQL,
-    SQLite,
-    back_up,
     conninfo_value,
-    database_of,
-    forget_backups,
-    lock_key,
-    option_value,
 )
+from ansible_collections.intermission.django.plugins.module_utils.engine_sqlite import SQLite
 
 PASSWORD = 'it\'s "a" p@ss\\ #$x'
 DUMP = b"CREATE TABLE `tea` (id int);\n-- Dump completed on 2026-01-01  1:00:00\n"
@@ -65,7 +60,8 @@ class Connection:
         self.introspection = SimpleNamespace(table_names=lambda: ["tea"])
         self.sessions: list[Connection] = []
         self.answers = answers or {}
-        self.used = Cursor({"Ssl_cipher": ("Ssl_cipher", "TLS_AES_256_GCM_SHA384"), **self.answers})
+        known = {"Ssl_cipher": ("Ssl_cipher", "TLS_AES_256_GCM_SHA384"), "pg_backend_pid": (4,)}
+        self.used = Cursor({**known, **self.answers})
         self.autocommit = False
         self.open = True
 
@@ -130,10 +126,10 @@ def test_the_vendor_decides(vendor: str, kind: type[Database]) -> None:
 
 def test_another_engine_is_refused() -> None:
     database = database_of(Connection("oracle"))
-    (fault,) = database.faults(False)
+    (fault,) = database.faults(False, 0)
     assert "django.db.backends.oracle. PostgreSQL, MariaDB, MySQL and SQLite" in fault
     with pytest.raises(DatabaseFault, match="oracle"):
-        database.lock()
+        database.lock(0, print)
 
 
 def test_the_key_of_a_lock_is_the_databases_own_and_never_changes() -> None:
@@ -166,7 +162,7 @@ def test_the_environment_of_libpq(
 
 def test_pg_dump_gets_the_password_in_its_environment_alone(programs: Path, tmp_path: Path) -> None:
     called = pg_dump(programs)
-    backup = Path(back_up(postgresql(PASSWORD=PASSWORD), str(tmp_path / "backups")))
+    backup = Path(back_up(postgresql(PASSWORD=PASSWORD), str(tmp_path / "backups"), 0))
     arguments, *environment = called.read_text().splitlines()
     assert arguments == f"--format=custom --no-password --file={backup}.partial"
     assert f"PGPASSWORD={PASSWORD}" in environment
@@ -198,7 +194,7 @@ def test_a_bad_dump_of_postgresql_leaves_nothing(
     pg_dump(programs)
     program(programs, name, script)
     with pytest.raises(DatabaseFault, match=message):
-        back_up(postgresql(), str(tmp_path / "backups"))
+        back_up(postgresql(), str(tmp_path / "backups"), 0)
     assert list((tmp_path / "backups").iterdir()) == []
 
 
@@ -206,20 +202,20 @@ def test_a_database_without_tables_is_backed_up(programs: Path, tmp_path: Path) 
     pg_dump(programs, listing="; Archive created at 2026")
     database = postgresql()
     database.connection.introspection.table_names = list
-    assert Path(back_up(database, str(tmp_path))).exists()
+    assert Path(back_up(database, str(tmp_path), 0)).exists()
 
 
 def test_missing_programs_are_named_with_their_package(programs: Path) -> None:
-    (fault,) = postgresql().faults(True)
+    (fault,) = postgresql().faults(True, 0)
     assert "pg_dump and pg_restore" in fault
     assert "postgresql-client" in fault
-    (fault,) = mysql().faults(True)
+    (fault,) = mysql().faults(True, 0)
     assert "mariadb-dump nor mysqldump" in fault
     assert "mariadb-client" in fault
-    assert postgresql().faults(False) == mysql().faults(False) == []
+    assert postgresql().faults(False, 0) == mysql().faults(False, 0) == []
     pg_dump(programs)
     program(programs, "mysqldump", "")
-    assert postgresql().faults(True) == mysql().faults(True) == []
+    assert postgresql().faults(True, 0) == mysql().faults(True, 0) == []
 
 
 @pytest.mark.parametrize(("server", "faults"), [(140000, 0), (150018, 0), (160001, 1)])
@@ -227,7 +223,7 @@ def test_a18_pg_dump_is_not_older_than_the_server(programs: Path, server: int, f
     pg_dump(programs)
     database = postgresql()
     database.connection.pg_version = server
-    found = database.faults(True)
+    found = database.faults(True, 0)
     assert len(found) == faults
     assert all("pg_dump (PostgreSQL) 15.18 (Debian). Install postgresql-client-16" in fault for fault in found)
 
@@ -235,7 +231,7 @@ def test_a18_pg_dump_is_not_older_than_the_server(programs: Path, server: int, f
 @contextlib.contextmanager
 def held(database: Database) -> Iterator[Connection]:
     """Hold a database's lock, and give the session that holds it."""
-    with database.lock():
+    with database.lock(0, print):
         (session,) = database.connection.sessions
         assert session.autocommit
         assert session.open
@@ -245,7 +241,9 @@ def held(database: Database) -> Iterator[Connection]:
 
 def test_a13_postgresql_is_locked_by_a_session_of_its_own() -> None:
     options = {"pool": {"max_size": 1}}
-    database = PostgreSQL(Connection("postgresql", {"pg_try_advisory_lock": (True,)}, OPTIONS=options))
+    database = PostgreSQL(
+        Connection("postgresql", {"pg_try_advisory_lock": (True,), "pg_locks": (4, "we")}, OPTIONS=options)
+    )
     with held(database) as session:
         assert session.settings_dict["OPTIONS"] == {}
     assert database.connection.settings_dict["OPTIONS"] == options
@@ -256,6 +254,13 @@ def test_a13_mariadb_is_locked_by_a_session_of_its_own() -> None:
     database = MySQL(Connection("mysql", {"GET_LOCK": (1,)}))
     with held(database) as session:
         assert any("wait_timeout" in query for query in session.used.queries)
+
+
+@pytest.mark.parametrize("holder", [(5, "we"), None])
+def test_a14_a_pooler_that_gives_the_lock_to_another_session_is_found(holder: object) -> None:
+    database = PostgreSQL(Connection("postgresql", {"pg_try_advisory_lock": (True,), "pg_locks": holder}))
+    with pytest.raises(DatabaseFault, match="Set django_migrate_database_url"), database.lock(0, print):
+        pytest.fail("the lock was taken")
 
 
 @pytest.mark.parametrize(
@@ -274,7 +279,7 @@ def test_a13_mariadb_is_locked_by_a_session_of_its_own() -> None:
 )
 def test_a13_another_holder_is_named(kind: type[Database], vendor: str, answers: dict[str, Any], holder: str) -> None:
     database = kind(Connection(vendor, answers))
-    with pytest.raises(DatabaseFault, match=f"another migration of shop is running{holder}"), database.lock():
+    with pytest.raises(DatabaseFault, match=f"another migration of shop is running{holder}"), database.lock(0, print):
         pytest.fail("the lock was taken")
     assert not database.connection.sessions[0].open
 
@@ -320,9 +325,9 @@ def test_a_backup_that_would_fail_is_known_before(programs: Path) -> None:
     refused = 'case "$*" in *--version*) echo "pg_dump (PostgreSQL) 15.1";; *"--file=/dev/null --schema-only --no-sync") exit 7;; esac'
     program(programs, "pg_dump", refused)
     program(programs, "mariadb-dump", 'case "$*" in *--no-data*) echo access denied >&2; exit 2;; esac')
-    assert postgresql().faults(True) == ["The backup of shop would fail: pg_dump ended with 7: "]
-    assert mysql().faults(True) == ["The backup of shop would fail: mariadb-dump ended with 2: access denied"]
-    assert postgresql().faults(False) == mysql().faults(False) == []
+    assert postgresql().faults(True, 0) == ["The backup of shop would fail: pg_dump ended with 7: "]
+    assert mysql().faults(True, 0) == ["The backup of shop would fail: mariadb-dump ended with 2: access denied"]
+    assert postgresql().faults(False, 0) == mysql().faults(False, 0) == []
 
 
 def test_the_sites_own_option_file_is_included() -> None:
@@ -334,7 +339,7 @@ def test_mariadb_dump_gets_the_password_in_a_private_file(programs: Path, tmp_pa
     options = tmp_path / "options"
     script = f'file="${{1#--defaults-extra-file=}}"\ncat "$file" >{options}\n/bin/stat -c %a "$file" >>{options}\n'
     called = program(programs, "mariadb-dump", script + f"cat <<'END'\n{DUMP.decode()}END\n")
-    backup = Path(back_up(mysql(PASSWORD="s3cret"), str(tmp_path / "backups")))
+    backup = Path(back_up(mysql(PASSWORD="s3cret"), str(tmp_path / "backups"), 0))
     arguments = called.read_text().splitlines()[0].split()
     assert arguments[1:4] == ["--single-transaction", "--routines", "--triggers"]
     assert arguments[-1] == "shop"
@@ -355,7 +360,7 @@ def test_mariadb_dump_gets_the_password_in_a_private_file(programs: Path, tmp_pa
 def test_a_bad_dump_of_mariadb_leaves_nothing(programs: Path, tmp_path: Path, script: str, message: str) -> None:
     program(programs, "mariadb-dump", script)
     with pytest.raises(DatabaseFault, match=message):
-        back_up(mysql(), str(tmp_path / "backups"))
+        back_up(mysql(), str(tmp_path / "backups"), 0)
     assert list((tmp_path / "backups").iterdir()) == []
 
 
@@ -374,7 +379,7 @@ def test_old_backups_of_one_engine_are_forgotten(tmp_path: Path) -> None:
 
 def test_a_name_with_a_slash_stays_in_the_directory(programs: Path, tmp_path: Path) -> None:
     pg_dump(programs)
-    assert Path(back_up(postgresql(NAME="../a b"), str(tmp_path / "backups"))).parent == tmp_path / "backups"
+    assert Path(back_up(postgresql(NAME="../a b"), str(tmp_path / "backups"), 0)).parent == tmp_path / "backups"
 
 
 def test_the_way_back_in_postgresql() -> None:
@@ -384,7 +389,7 @@ def test_the_way_back_in_postgresql() -> None:
     assert shlex.split(restore) == ["pg_restore", "--clean", "--if-exists", "--no-owner", where, "/b/shop.dump"]
     assert shlex.split(drop)[-2:] == ["psql", where]
     echoed = subprocess.run(["sh", "-c", drop.partition(" | ")[0]], capture_output=True, text=True, check=True).stdout
-    assert echoed == f"{databases.DROP_OWN_TABLES}\n"
+    assert echoed == f"{DROP_OWN_TABLES}\n"
 
 
 def test_the_way_back_in_mariadb() -> None:
