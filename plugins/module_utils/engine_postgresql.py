@@ -80,7 +80,12 @@ class PostgreSQL(Database):
         return {**os.environ, **{LIBPQ_VARIABLES[name]: value for name, value in self.parameters().items()}}
 
     def faults(self, backup: bool, trial_megabytes: int) -> list[str]:
-        """Look for pg_dump and pg_restore, whether they are as new as the server, and try them."""
+        """Look for a pooler, and for pg_dump and pg_restore, whether they are as new as the server, and try them."""
+        if self.is_pooled():
+            return [
+                f"A pooler stands before {self.name} that gives each transaction another session (pgbouncer's pool_mode "
+                "transaction or statement), and no lock holds there. Set django_migrate_database_url to the server's own address"
+            ]
         if not backup:
             return []
         package = "Install Debian's package postgresql-client on this host, or set django_migrate_backup: false"
@@ -97,6 +102,15 @@ class PostgreSQL(Database):
             ]
         command = [*self.dump_command(os.devnull), "--schema-only", "--no-sync"]
         return self.rehearsal(lambda: run_program(command, self.environment())) or self.trial_faults(trial_megabytes)
+
+    def is_pooled(self) -> bool:
+        """Tell whether two sessions of ours are one of the server's, which a pooler has lent to both in turn."""
+        with session_of_its_own(self.connection) as one, session_of_its_own(self.connection) as other:
+            numbers = set()
+            for cursor in (one, other):
+                cursor.execute("SELECT pg_backend_pid()")
+                numbers.add(cursor.fetchone()[0])
+            return len(numbers) == 1
 
     def trial_faults(self, trial_megabytes: int) -> list[str]:
         """Say why a backup could not be tried: there is no second database for it, and none can be made."""
@@ -123,8 +137,6 @@ class PostgreSQL(Database):
         with session_of_its_own(self.connection) as cursor:
             cursor.execute("SELECT set_config('application_name', %s, false)", [this_process()])
             cursor.execute("SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'idle_session_timeout'")
-            cursor.execute("SELECT pg_backend_pid()")
-            session = cursor.fetchone()[0]
 
             def ask(statement: str) -> Any:
                 cursor.execute(statement, [key])
@@ -132,12 +144,6 @@ class PostgreSQL(Database):
 
             take = lambda: bool(ask("SELECT pg_try_advisory_lock(%s)")[0])  # noqa: E731
             wait_for_lock(self.name, take, lambda: ask(HOLDER_OF_ADVISORY_LOCK), seconds, tell)
-            if (ask(HOLDER_OF_ADVISORY_LOCK) or [None])[0] != session:
-                raise DatabaseFault(
-                    f"a pooler stands before {self.name} that gives each transaction another session (pgbouncer's pool_mode "
-                    "transaction or statement), and a lock does not hold there. Set django_migrate_database_url to the server's "
-                    "own address"
-                )
             yield
 
     def estimated_rows(self, table: str) -> int | None:

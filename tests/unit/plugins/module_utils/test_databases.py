@@ -60,7 +60,7 @@ class Connection:
         self.introspection = SimpleNamespace(table_names=lambda: ["tea"])
         self.sessions: list[Connection] = []
         self.answers = answers or {}
-        known = {"Ssl_cipher": ("Ssl_cipher", "TLS_AES_256_GCM_SHA384"), "pg_backend_pid": (4,)}
+        known = {"Ssl_cipher": ("Ssl_cipher", "TLS_AES_256_GCM_SHA384"), "pg_backend_pid": (id(self),)}
         self.used = Cursor({**known, **self.answers})
         self.autocommit = False
         self.open = True
@@ -241,9 +241,7 @@ def held(database: Database) -> Iterator[Connection]:
 
 def test_a13_postgresql_is_locked_by_a_session_of_its_own() -> None:
     options = {"pool": {"max_size": 1}}
-    database = PostgreSQL(
-        Connection("postgresql", {"pg_try_advisory_lock": (True,), "pg_locks": (4, "we")}, OPTIONS=options)
-    )
+    database = PostgreSQL(Connection("postgresql", {"pg_try_advisory_lock": (True,)}, OPTIONS=options))
     with held(database) as session:
         assert session.settings_dict["OPTIONS"] == {}
     assert database.connection.settings_dict["OPTIONS"] == options
@@ -256,11 +254,12 @@ def test_a13_mariadb_is_locked_by_a_session_of_its_own() -> None:
         assert any("wait_timeout" in query for query in session.used.queries)
 
 
-@pytest.mark.parametrize("holder", [(5, "we"), None])
-def test_a14_a_pooler_that_gives_the_lock_to_another_session_is_found(holder: object) -> None:
-    database = PostgreSQL(Connection("postgresql", {"pg_try_advisory_lock": (True,), "pg_locks": holder}))
-    with pytest.raises(DatabaseFault, match="Set django_migrate_database_url"), database.lock(0, print):
-        pytest.fail("the lock was taken")
+def test_a14_a_pooler_that_lends_one_session_to_several_is_found(programs: Path) -> None:
+    pg_dump(programs)
+    assert postgresql().faults(True, 0) == []
+    pooled = PostgreSQL(Connection("postgresql", {"pg_backend_pid": (4,)}))
+    (fault,) = pooled.faults(True, 0)
+    assert "Set django_migrate_database_url to the server's own address" in fault
 
 
 @pytest.mark.parametrize(

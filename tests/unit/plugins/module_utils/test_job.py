@@ -133,8 +133,13 @@ def test_a_process_of_the_same_number_is_another_one(tmp_path: Path, part: str) 
 
 def test_without_a_place_for_its_file_nothing_begins(tmp_path: Path) -> None:
     job = Job(tmp_path / "missing" / "job.json")
+
+    def work(tell: Any) -> dict[str, Any]:
+        (tmp_path / "begun").touch()
+        return {}
+
     with pytest.raises(OSError, match="No such file"):
-        job.begin("one", lambda tell: (tmp_path / "begun").touch() or {})
+        job.begin("one", work)
     assert not (tmp_path / "begun").exists()
 
 

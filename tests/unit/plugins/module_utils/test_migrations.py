@@ -155,7 +155,12 @@ def test_a_directory_that_is_there_is_never_given_to_the_account(project: Projec
     link.symlink_to(others)
     os.lchown(link, pwd.getpwnam("nobody").pw_uid, -1)
     for place, message in ((others, "nobody cannot write in it"), (link, "is a symlink that nobody has made")):
-        arguments = {"user": "nobody", "database": "default", "targets": None, "backup_directory": str(place)}
+        arguments: dict[str, Any] = {
+            "user": "nobody",
+            "database": "default",
+            "targets": None,
+            "backup_directory": str(place),
+        }
         plan = run(str(python), str(public_path), None, verb="plan", **arguments)
         assert [fault for fault in plan["faults"] if message in fault]
         with pytest.raises(PlaceError, match=message):
