@@ -264,7 +264,7 @@ def migrate(request: dict[str, Any], tell: Tell) -> dict[str, Any]:
 
 
 def undo(request: dict[str, Any], tell: Tell) -> dict[str, Any]:
-    """Take the database back to the migrations ``before``: reverse just the others, or restore the backup where that may be.
+    """Take the database back to the migrations ``before``: reverse just the others and apply what is missing, or restore the backup.
 
     The way is told as ``undone``: ``nothing`` was to be done, ``reversed``, ``restored``, or empty where ``failure`` says why not.
     """
@@ -276,10 +276,10 @@ def undo(request: dict[str, Any], tell: Tell) -> dict[str, Any]:
     started = time.monotonic()
     try:
         with database.lock(request["lock_seconds"], lambda holder: tell(stage="waiting", holder=holder)):
-            added = [label for label in applied(alias) if label not in before]
-            entries = pending(alias, last_ones(alias, before)) if added else []
-            one_way = [entry["label"] for entry in entries if not entry["reversible"]]
-            if not added and not request["halfway"]:
+            differs = before.symmetric_difference(applied(alias))
+            entries = pending(alias, last_ones(alias, before)) if differs else []
+            one_way = [entry["label"] for entry in entries if entry["backwards"] and not entry["reversible"]]
+            if not differs and not request["halfway"]:
                 result["undone"] = "nothing"
             elif not one_way and not request["halfway"]:
                 tell(stage="reversing", of=len(entries))
@@ -384,7 +384,15 @@ def watched(entries: Sequence[dict[str, Any]], tell: Tell, kept: dict[str, Any])
             label = f"{migration.app_label}.{migration.name}"
             number = labels.index(label) + 1 if label in labels else 0
             since = datetime.now(timezone.utc).isoformat(timespec="seconds")
-            tell(stage="migrating", migration=label, number=number, of=len(labels), since=since, **kept)
+            tell(
+                stage="migrating",
+                migration=label,
+                number=number,
+                of=len(labels),
+                since=since,
+                atomic=bool(migration.atomic and executor.connection.features.can_rollback_ddl),
+                **kept,
+            )
             return method(executor, state, migration, *arguments, **options)
 
         return run

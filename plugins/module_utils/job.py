@@ -47,8 +47,10 @@ class Job:
         over = content["result"] is not None or content["error"] is not None
         return {**content, "running": not over and _lives(content["process"])}
 
-    def begin(self, name: str, work: Work) -> None:
+    def begin(self, name: str, work: Work, progress: Any = None) -> None:
         """Let a process of its own do the work, and return at once. Work that still runs is left to run: ``record`` names it.
+
+        ``progress`` is what is told before the work tells anything.
 
         Raises OSError where the file cannot be written.
         """
@@ -59,7 +61,7 @@ class Job:
             "name": name,
             "since": datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
             "news": 0,
-            "progress": None,
+            "progress": progress,
             "result": None,
             "error": None,
             "process": {},
@@ -84,8 +86,12 @@ class Job:
             if os.fork() != 0:
                 os._exit(0)
             nowhere = os.open(os.devnull, os.O_RDWR)
-            for stream in range(3):
-                os.dup2(nowhere, stream)
+            for descriptor in map(int, os.listdir("/proc/self/fd")):
+                if descriptor < 3:
+                    os.dup2(nowhere, descriptor)
+                elif descriptor != begun:
+                    with contextlib.suppress(OSError):  # That of the listing is closed by now
+                        os.close(descriptor)
             content["process"] = {"pid": os.getpid(), "started": process_started(os.getpid()), "machine": machine()}
             try:
                 self._write(content)

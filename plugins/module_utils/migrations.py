@@ -105,6 +105,7 @@ NEWS: Shape = {
     "number": _number,
     "of": _number,
     "since": _text,
+    "atomic": _flag,
     "tries": _number,
     "before": _texts,
     "backup": _text_or_none,

@@ -7,11 +7,12 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: database_migrate
-short_description: Plan the migrations of a database, or run them under its lock
+short_description: Plan the migrations of a database, run them under its lock, or take them back
 version_added: 0.1.0
 description:
   - Asks the site's own Django, with the release's code, against the live database.
   - Migrating holds the database's migration lock and makes a backup before; a migration that fails is returned as C(failure) rather than failing the task, so that every host can act on it.
+  - Migrating is a process of its own, which a controller that dies does not take with it; the next run follows it. O(job) tells of it.
 attributes:
   check_mode:
     support: full
@@ -31,11 +32,32 @@ options:
   environment_file:
     description: The site's environment file.
     type: path
+  variables:
+    description: Variables of the environment that come on top of those of O(environment_file).
+    type: dict
+    default: {}
   state:
-    description: Whether to plan or to migrate.
+    description:
+      - Whether to plan, to migrate, or to take back what the last migrating has done.
+      - V(followed) waits for news of what goes on already.
     type: str
-    choices: [planned, migrated]
+    choices: [planned, migrated, undone, followed]
     default: planned
+  job:
+    description: File that tells of the migrating, for root alone or whoever else runs this. Required unless O(state=planned).
+    type: path
+  name:
+    description: The deploy that the migrating is of. What goes on under another name is not followed.
+    type: str
+    default: ""
+  news:
+    description: How much news of the migrating is known already.
+    type: int
+    default: 0
+  wait:
+    description: How long to wait for the end, in seconds; with O(state=followed) for more news.
+    type: float
+    default: 5
   database:
     description: Alias of the database in Django's C(DATABASES).
     type: str
@@ -54,6 +76,30 @@ options:
     description: How many backups to keep.
     type: int
     default: 5
+  trial_megabytes:
+    description: Up to which size of the database a backup is restored on trial beside it; 0 for none, which are read whole only.
+    type: int
+    default: 0
+  restores:
+    description: With O(state=undone), whether the backup may be restored where a migration cannot be reversed.
+    type: bool
+    default: false
+  lock_seconds:
+    description: How long to wait for the database's migration lock, in seconds.
+    type: float
+    default: 0
+  lock_timeout:
+    description: How long a statement may wait for its locks, in seconds; 0 for no bound.
+    type: float
+    default: 0
+  statement_timeout:
+    description: How long a statement may take, in seconds; 0 for no bound.
+    type: float
+    default: 0
+  short:
+    description: How many rows a table may have whose schema is changed in a moment.
+    type: int
+    default: 0
   user:
     description: The account that the site's code runs as; this one where it is not named.
     type: str
@@ -72,39 +118,63 @@ EXAMPLES = r"""
 RETURN = r"""
 engine:
   description: Django's database engine.
-  returned: always
+  returned: with O(state=planned) and O(state=migrated)
   type: str
 vendor:
   description: What Django calls the engine's kind, V(sqlite), V(postgresql), V(mysql) (MariaDB too) or another.
-  returned: always
+  returned: with O(state=planned) and O(state=migrated)
   type: str
 database:
   description: The database's name; the path of an SQLite database.
-  returned: always
+  returned: with O(state=planned) and O(state=migrated)
   type: str
 host:
   description: The host of the database's server as the settings name it, or none.
-  returned: always
+  returned: with O(state=planned) and O(state=migrated)
   type: str
 faults:
   description: What stands against the pending migrations, or against the backup before them where O(backup_directory) is given; the backup is tried with the schema alone.
-  returned: always
+  returned: with O(state=planned) and O(state=migrated)
   type: list
   elements: str
 pending:
-  description: The migrations that are not applied, each with C(app), C(name), C(label), C(operations), C(atomic), C(backwards) and C(reversible).
-  returned: always
+  description:
+    - The migrations that are not applied, each with C(app), C(name), C(label), C(operations), C(atomic), C(backwards) and C(reversible);
+      and C(way), which is V(serving), V(hold) or V(window), with what speaks for that in C(because).
+  returned: with O(state=planned) and O(state=migrated)
   type: list
   elements: dict
 unknown:
   description: Applied migrations that the release does not have, of the apps that it has.
-  returned: always
+  returned: with O(state=planned) and O(state=migrated)
   type: list
   elements: str
 heads:
   description: The last migration of each app in this release.
-  returned: always
+  returned: with O(state=planned) and O(state=migrated)
   type: dict
+running:
+  description: Whether the migrating goes on; what follows is there when it is over.
+  returned: unless O(state=planned)
+  type: bool
+news:
+  description: How much news of it there was.
+  returned: unless O(state=planned)
+  type: int
+progress:
+  description:
+    - What was told last, with C(stage); and with C(migration), C(number), C(of) and C(since) while a migration runs.
+  returned: unless O(state=planned)
+  type: dict
+began:
+  description: When it began, ISO 8601.
+  returned: unless O(state=planned)
+  type: str
+before:
+  description: The migrations that were applied before.
+  returned: with O(state=migrated)
+  type: list
+  elements: str
 applied:
   description: What was applied or reversed.
   returned: with O(state=migrated)
@@ -112,7 +182,7 @@ applied:
   elements: str
 failure:
   description: What the migration raised, or none.
-  returned: with O(state=migrated)
+  returned: with O(state=migrated) and O(state=undone)
   type: str
 failed_migration:
   description: The migration that failed, or none.
@@ -120,11 +190,11 @@ failed_migration:
   type: str
 traceback:
   description: Where it was raised, or none.
-  returned: with O(state=migrated)
+  returned: with O(state=migrated) and O(state=undone)
   type: str
 seconds:
   description: How long the migrations took.
-  returned: with O(state=migrated)
+  returned: with O(state=migrated) and O(state=undone)
   type: float
 started:
   description: Whether the schema may have been touched.
@@ -143,12 +213,18 @@ halfway:
   description: Whether a part of the migration that failed may be in the database, because it does not run in a transaction.
   returned: with O(state=migrated)
   type: bool
+undone:
+  description: How it was taken back, V(nothing), V(reversed) or V(restored); empty where it was not.
+  returned: with O(state=undone)
+  type: str
 """
 
 
+from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.intermission.django.plugins.module_utils.migrating import Migrating
 from ansible_collections.intermission.django.plugins.module_utils.migrations import (
     MigrationError,
     run,
@@ -160,40 +236,55 @@ ARGUMENTS: dict[str, Any] = {
         "python": {"type": "path", "required": True},
         "project": {"type": "path", "required": True},
         "environment_file": {"type": "path"},
+        "variables": {"type": "dict", "default": {}, "no_log": True},
         "user": {"type": "str"},
-        "state": {"type": "str", "choices": ["planned", "migrated"], "default": "planned"},
+        "state": {"type": "str", "choices": ["planned", "migrated", "undone", "followed"], "default": "planned"},
+        "job": {"type": "path"},
+        "name": {"type": "str", "default": ""},
+        "news": {"type": "int", "default": 0},
+        "wait": {"type": "float", "default": 5},
         "database": {"type": "str", "default": "default"},
         "targets": {"type": "dict"},
         "backup_directory": {"type": "path"},
         "keep_backups": {"type": "int", "default": 5},
+        "trial_megabytes": {"type": "int", "default": 0},
+        "restores": {"type": "bool", "default": False},
+        "lock_seconds": {"type": "float", "default": 0},
+        "lock_timeout": {"type": "float", "default": 0},
+        "statement_timeout": {"type": "float", "default": 0},
+        "short": {"type": "int", "default": 0},
     },
+    "required_if": [("state", state, ("job",)) for state in ("migrated", "undone", "followed")],
     "supports_check_mode": True,
 }
+HOW = ("python", "project", "environment_file", "user", "variables")
+WHAT = ("database", "targets", "backup_directory", "keep_backups", "trial_megabytes", "restores")
+LIMITS = ("lock_seconds", "lock_timeout", "statement_timeout", "short")
 
 
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(**ARGUMENTS)
     params = module.params
-    migrating = params["state"] == "migrated" and not module.check_mode
+    how = {name: params[name] for name in HOW}
+    request = {name: params[name] for name in (*WHAT, *LIMITS)}
     try:
-        result = run(
-            params["python"],
-            params["project"],
-            params["environment_file"],
-            params["user"],
-            verb="migrate" if migrating else "plan",
-            database=params["database"],
-            targets=params["targets"],
-            backup_directory=params["backup_directory"],
-            keep_backups=params["keep_backups"],
-        )
+        if params["state"] == "planned" or module.check_mode:
+            plan = run(**how, verb="plan", **request)
+            changed = params["state"] == "migrated" and bool(plan["pending"])
+            module.exit_json(changed=changed, **plan)
+        migrating = Migrating(Path(params["job"]), params["name"])
+        if params["state"] == "migrated":
+            migrating.begin(how, request)
+        elif params["state"] == "undone":
+            migrating.begin_undo(how, request)
+        wanted = params["news"] if params["state"] == "followed" else None
+        told = migrating.wait(wanted, params["wait"])
     except PlaceError as error:
         module.fail_json(msg=f"The backup has no place: {error}", started=False)
     except (MigrationError, OSError, KeyError) as error:
         module.fail_json(msg=str(error))
-    changed = bool(result["applied"]) if migrating else params["state"] == "migrated" and bool(result["pending"])
-    module.exit_json(changed=changed, **result)
+    module.exit_json(changed=bool(told.get("applied")) or told.get("undone", "nothing") not in ("", "nothing"), **told)
 
 
 if __name__ == "__main__":

@@ -452,7 +452,12 @@ def test_manage_that_fails(run_module: RunModule, project: dict[str, str]) -> No
 
 def test_database_migrate(run_module: RunModule, project: dict[str, str], tmp_path: Path) -> None:
     database = tmp_path / "$shop.sqlite3"
-    request = {**project, "state": "migrated", "backup_directory": str(tmp_path / "backups")}
+    request = {
+        **project,
+        "state": "migrated",
+        "backup_directory": str(tmp_path / "backups"),
+        "job": str(tmp_path / "job"),
+    }
     planned = run_module("database_migrate", project)
     assert planned["changed"] is False
     assert [entry["name"] for entry in planned["pending"]] == ["0001_initial"]

@@ -1,0 +1,86 @@
+"""Migrating as work that outlives its controller: begun or followed, with the way back that a deploy keeps until it is over."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Optional
+
+from ansible_collections.intermission.django.plugins.module_utils.job import Job, Tell
+from ansible_collections.intermission.django.plugins.module_utils.migrations import MigrationError, run
+
+FOR_EVER = 10**9
+DIED = "the process that migrated is gone, and has left no result: the host may have been restarted, or have run out of memory"
+# What is known of a migration that has come to no result
+UNKNOWN: dict[str, Any] = {
+    "applied": [],
+    "failed_migration": None,
+    "restore": [],
+    "seconds": 0.0,
+    "started": True,
+    "traceback": "",
+}
+
+
+class Migrating:
+    """The migrating of a deploy, which a file tells of until the deploy is over."""
+
+    def __init__(self, path: Path, name: str) -> None:
+        """Name the file and the deploy; nothing is read yet."""
+        self.job = Job(path)
+        self.name = name
+
+    def begin(self, how: Mapping[str, Any], request: Mapping[str, Any]) -> None:
+        """Migrate, or go on following where this deploy does so already. Raises MigrationError and OSError.
+
+        What a deploy that died has noted stays the way back: the database as it was before the first of them.
+        """
+        self._begin("migrate", how, {**request, **self.kept()})
+
+    def begin_undo(self, how: Mapping[str, Any], request: Mapping[str, Any]) -> None:
+        """Take back what was done. Raises MigrationError where there is nothing to be taken back, and OSError."""
+        record = self.job.record()
+        if record is None or self.kept()["before"] is None:
+            raise MigrationError("it is not known which migrations were applied before")
+        self._begin("undo", how, {**request, **self.kept(), "halfway": halfway(record)})
+
+    def _begin(self, verb: str, how: Mapping[str, Any], request: Mapping[str, Any]) -> None:
+        record = self.job.record()
+        name = f"{verb} {self.name}"
+        if record is not None and record["running"] and record["name"] != name:
+            raise MigrationError(
+                f"a process from before is at it still ({record['name']}, since {record['since']}): wait for its end, then deploy"
+                " again"
+            )
+        kept = {name: request.get(name) for name in ("before", "backup", "halfway")}
+
+        def work(tell: Tell) -> dict[str, Any]:
+            try:
+                result = run(**how, tell=lambda news: tell({**kept, **news}), verb=verb, **request)
+                return {**kept, **result}
+            except MigrationError as error:
+                return {**kept, **UNKNOWN, "started": False, "failure": str(error)}
+
+        self.job.begin(name, work, progress=kept)
+
+    def kept(self) -> dict[str, Any]:
+        """Give what is noted of the database as it was before: its migrations, and the backup."""
+        record = self.job.record() or {}
+        noted = {**(record.get("progress") or {}), **(record.get("result") or {})}
+        return {"before": noted.get("before"), "backup": noted.get("backup")}
+
+    def wait(self, news: Optional[int], seconds: float) -> dict[str, Any]:
+        """Wait for more news than so many, or for the end where none are named; give what is known then. Raises OSError."""
+        record = self.job.follow(FOR_EVER if news is None else news, seconds)
+        told = {name: record[name] for name in ("running", "news", "progress")}
+        if record["running"]:
+            return {**told, "began": record["since"]}
+        gone = {**UNKNOWN, **self.kept(), "halfway": halfway(record), "failure": record["error"] or DIED}
+        result = record["result"] or gone
+        return {**told, "began": record["since"], **result}
+
+
+def halfway(record: Mapping[str, Any]) -> bool:
+    """Tell whether a part of a migration may be in the database: of one that failed, or that was at it when its process went."""
+    noted = {**(record["progress"] or {}), **(record["result"] or {})}
+    return bool(noted.get("halfway")) or (record["result"] is None and not noted.get("atomic", True))

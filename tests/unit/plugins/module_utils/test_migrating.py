@@ -1,0 +1,178 @@
+"""Migrating goes on when its controller has died; who comes next follows it, and knows the way back."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.intermission.django.plugins.module_utils.migrating import DIED, Migrating
+from ansible_collections.intermission.django.plugins.module_utils.migrations import MigrationError
+
+from django_project import ADD, FAIL, Project
+
+SLOW = """
+from django.db import migrations
+import pathlib, time
+
+
+def forwards(apps, schema_editor):
+    pathlib.Path({path!r} + ".here").touch()
+    while not pathlib.Path({path!r}).exists():
+        time.sleep(0.01)
+
+
+class Migration(migrations.Migration):
+    atomic = {atomic}
+    dependencies = [("tea", {after!r})]
+    operations = [migrations.RunPython(forwards, migrations.RunPython.noop)]
+"""
+
+
+class Waiting:
+    """A migration that waits for a file."""
+
+    def __init__(self, project: Project, name: str, after: str, atomic: bool = True) -> None:
+        self.file = project.path / f"{name}.go"
+        text = SLOW.format(path=str(self.file), after=after, atomic=atomic)
+        (project.path / f"tea/migrations/{name}.py").write_text(text)
+
+    def is_at_it(self) -> bool:
+        return Path(f"{self.file}.here").exists()
+
+    def go_on(self) -> None:
+        self.file.touch()
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Path:
+    return tmp_path / "job.json"
+
+
+def how(project: Project) -> dict[str, Any]:
+    return {"python": sys.executable, "project": str(project.path), "environment_file": str(project.environment)}
+
+
+def request(project: Project, **more: Any) -> dict[str, Any]:
+    return {"database": "default", "backup_directory": str(project.backups), **more}
+
+
+def begin(project: Project, job: Path, name: str = "r1") -> Migrating:
+    migrating = Migrating(job, name)
+    migrating.begin(how(project), request(project))
+    return migrating
+
+
+def kill(migrating: Migrating) -> None:
+    """End the process and the site's own below it, as a host does that runs out of power."""
+    record = migrating.job.record()
+    assert record is not None
+    pid = record["process"]["pid"]
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    for process in (pid, *map(int, children)):
+        os.kill(process, signal.SIGKILL)
+
+
+def test_a_short_one_is_over_at_once(migrated: Project, job: Path) -> None:
+    migrated.add("tea", "0002_price", ADD, after="0001_initial")
+    told = begin(migrated, job).wait(None, 60)
+    assert (told["running"], told["failure"], told["applied"]) == (False, "", ["tea.0002_price"])
+    assert told["before"] == ["cup.0001_initial", "tea.0001_initial"]
+
+
+def test_a_long_one_is_followed_by_whoever_comes(migrated: Project, job: Path) -> None:
+    slow = Waiting(migrated, "0002_slow", "0001_initial")
+    told = begin(migrated, job).wait(None, 0)
+    assert told["running"]
+    wait_until(slow.is_at_it)
+    again = begin(migrated, job)
+    news = again.wait(0, 60)
+    assert (news["progress"]["migration"], news["progress"]["number"], news["progress"]["of"]) == (
+        "tea.0002_slow",
+        1,
+        1,
+    )
+    assert again.wait(news["news"], 0)["news"] == news["news"]
+    slow.go_on()
+    told = again.wait(None, 60)
+    assert (told["running"], told["failure"], told["applied"]) == (False, "", ["tea.0002_slow"])
+
+
+def test_another_deploys_migrating_is_not_taken_for_ones_own(migrated: Project, job: Path) -> None:
+    slow = Waiting(migrated, "0002_slow", "0001_initial")
+    first = begin(migrated, job)
+    wait_until(slow.is_at_it)
+    with pytest.raises(MigrationError, match=r"at it still \(migrate r1, since "):
+        begin(migrated, job, "r2")
+    slow.go_on()
+    first.wait(None, 60)
+    assert begin(migrated, job, "r2").wait(None, 60)["failure"] == ""
+
+
+@pytest.mark.parametrize("atomic", [True, False])
+def test_a_process_that_is_killed_is_told_and_the_way_back_is_kept(migrated: Project, job: Path, atomic: bool) -> None:
+    migrated.add("tea", "0002_price", ADD, after="0001_initial")
+    slow = Waiting(migrated, "0003_slow", "0002_price", atomic)
+    migrating = begin(migrated, job)
+    wait_until(slow.is_at_it)
+    kill(migrating)
+    told = migrating.wait(None, 60)
+    assert (told["running"], told["failure"], told["started"]) == (False, DIED, True)
+    assert (told["before"], told["halfway"]) == (["cup.0001_initial", "tea.0001_initial"], not atomic)
+    backup = told["backup"]
+    slow.go_on()
+    told = begin(migrated, job).wait(None, 60)
+    assert (told["failure"], told["applied"], told["backup"]) == ("", ["tea.0003_slow"], backup)
+    migrating.begin_undo(how(migrated), request(migrated))
+    told = migrating.wait(None, 60)
+    assert (told["undone"], told["failure"], told["before"]) == (
+        "reversed",
+        "",
+        ["cup.0001_initial", "tea.0001_initial"],
+    )
+    assert migrated.tables()["tea_leaf"] == ["id", "name"]
+
+
+def test_an_undo_that_is_killed_can_be_done_again(migrated: Project, job: Path) -> None:
+    migrated.add("tea", "0002_price", ADD, after="0001_initial")
+    migrating = begin(migrated, job)
+    assert migrating.wait(None, 60)["applied"] == ["tea.0002_price"]
+    settings = migrated.path / "settings.py"
+    text = settings.read_text()
+    settings.write_text(f"{text}\nimport time\ntime.sleep(600)\n")
+    migrating.begin_undo(how(migrated), request(migrated))
+    kill(migrating)
+    assert migrating.wait(None, 60)["failure"] == DIED
+    settings.write_text(text)
+    migrating.begin_undo(how(migrated), request(migrated))
+    assert migrating.wait(None, 60)["undone"] == "reversed"
+
+
+def test_what_does_not_start_is_told_and_has_touched_nothing(migrated: Project, job: Path) -> None:
+    (migrated.path / "settings.py").write_text("raise RuntimeError('the settings are bad')")
+    told = begin(migrated, job).wait(None, 60)
+    assert (told["started"], told["running"], told["before"]) == (False, False, None)
+    assert "the settings are bad" in told["failure"]
+
+
+def test_without_a_note_nothing_is_taken_back(migrated: Project, job: Path) -> None:
+    with pytest.raises(MigrationError, match="not known which migrations were applied before"):
+        Migrating(job, "r1").begin_undo(how(migrated), request(migrated))
+
+
+def test_a_failure_is_the_result(migrated: Project, job: Path) -> None:
+    migrated.add("tea", "0002_fail", FAIL, after="0001_initial")
+    told = begin(migrated, job).wait(None, 60)
+    assert (told["failure"], told["halfway"]) == ("RuntimeError: the tea is cold", False)
