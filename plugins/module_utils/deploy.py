@@ -18,6 +18,7 @@ from ansible_collections.intermission.django.plugins.module_utils.files import (
     sync_directory,
     write_file,
 )
+from ansible_collections.intermission.django.plugins.module_utils.job import Job
 from ansible_collections.intermission.django.plugins.module_utils.state import StateDirectory, StateError
 
 IDENTITY = ("user", "host", "pid", "started")
@@ -78,11 +79,16 @@ class DeployRecord:
         write_file(self.path, json.dumps({**content, "phase": phase}).encode(), 0o664)
         self._record("deploy phase", holder, phase=phase, release=content.get("release"))
 
-    def end(self, outcome: str, holder: dict[str, Any]) -> bool:
-        """Give the lock back, if it is this holder's; gives whether it was."""
+    def end(self, outcome: str, holder: dict[str, Any], settled: bool = True) -> bool:
+        """Give the lock back, if it is this holder's; gives whether it was.
+
+        Where the site is ``settled``, nothing of the deploy is to be taken back any more, and how to is forgotten.
+        """
         if not self.held(holder):
             return False
         content = self.read() or {}
+        if settled:
+            Job(self.directory.migration_file).forget()
         self.path.unlink()
         sync_directory(self.path.parent)
         self._record("deploy ended", holder, outcome=outcome, release=content.get("release"))

@@ -63,6 +63,11 @@ class Migrating:
 
         self.job.begin(name, work, progress=kept)
 
+    def wait_for_former(self, seconds: float) -> None:
+        """Wait until nothing goes on that a run before has begun, or the time is over. Raises OSError."""
+        if self.job.record() is not None:
+            self.job.follow(FOR_EVER, seconds)
+
     def kept(self) -> dict[str, Any]:
         """Give what is noted of the database as it was before: its migrations, and the backup."""
         record = self.job.record() or {}

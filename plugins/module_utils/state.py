@@ -98,6 +98,7 @@ class Window:
     expires: bool = False
     bypass_digest: Optional[str] = None
     read_only: bool = False
+    progress: str = ""
 
     @property
     def deploys(self) -> bool:
@@ -176,14 +177,15 @@ def window_request(name: str, duration: Optional[str], until: Optional[str], now
 def fill_page(template: str, name: str, window: Window) -> str:
     """Put a window's values in place of a page's ``%%name%%`` marks; a line whose mark has no value is left out.
 
-    The marks are ``reason``, ``message``, ``start``, ``end``, and the last two in words as ``start_text`` and ``end_text``. They
-    are escaped for the format that ``name``, the page's file, ends with: HTML, or the inside of a JSON string, or plain text.
+    The marks are ``reason``, ``message``, ``progress``, ``start`` and ``end``, and the last two in words as ``start_text`` and
+    ``end_text``. They are escaped for the format that ``name``, the page's file, ends with: HTML, or the inside of a JSON string, or plain text.
     ``closed`` and ``read_only`` are for lines of one kind of window only, and leave nothing in their place. Raises ValueError
     where an instant cannot be read.
     """
     values = {
         "reason": window.reason,
         "message": window.message,
+        "progress": window.progress,
         "start": window.start,
         "end": window.end or "",
         "start_text": _in_words(window.start),
@@ -233,6 +235,7 @@ class StateDirectory:
         self.journal_file = self.path / "journal.jsonl"
         self.lock_file = self.path / "lock"
         self.deploy_file = self.path / "deploy.json"
+        self.migration_file = self.path.parent / f".{site}.migration.json"
 
     def missing(self) -> list[Path]:
         """List the directories that are not there yet."""
@@ -350,12 +353,7 @@ class StateDirectory:
         Nginx sends a page's time of modification as ``Retry-After``; a window without an end is dated to the epoch,
         which the gate turns into a number of seconds. Raises StateError, and OSError where the disk does not take it.
         """
-        templates = self.templates()
-        try:
-            dated = parse_instant(window.end).timestamp() if window.end else 0
-            filled = {name: fill_page(template, name, window) for name, template in templates.items()}
-        except ValueError as error:
-            raise StateError(f"an instant of the window cannot be read: {error}") from error
+        filled, dated = self._pages_of(window)
         with pinned(self.windows) as windows:
             partial = windows / f".{window.id}.partial"
             shutil.rmtree(partial, ignore_errors=True)
@@ -374,6 +372,31 @@ class StateDirectory:
                 raise
             sync_directory(windows)
         return self.windows / window.id
+
+    def _pages_of(self, window: Window) -> tuple[dict[str, str], float]:
+        """Make the pages of a window, by the name of their file, and give the time of modification that they all get."""
+        try:
+            filled = {name: fill_page(template, name, window) for name, template in self.templates().items()}
+            return filled, parse_instant(window.end).timestamp() if window.end else 0
+        except ValueError as error:
+            raise StateError(f"an instant of the window cannot be read: {error}") from error
+
+    def tell_progress(self, progress: str) -> bool:
+        """Let the pages of a deploy's window say how far it is; gives whether there is such a window and it said otherwise.
+
+        Each file is replaced by itself, so that every visitor gets a whole one. Raises StateError and OSError.
+        """
+        with self.locked():
+            window = self.current_window()
+            if window is None or not window.deploys or window.progress == progress:
+                return False
+            window = replace(window, progress=progress)
+            filled, dated = self._pages_of(window)
+            with pinned(self.windows) as windows, pinned(windows / window.id) as held:
+                for name, page in filled.items():
+                    write_file(held / name, page.encode(), FILE_MODE, mtime=dated)
+                write_file(held / "window.json", window.to_json().encode(), FILE_MODE)
+            return True
 
     def templates(self) -> dict[str, str]:
         """Read what a window's pages are made from, by the name that each page gets. Raises StateError where nothing is there."""

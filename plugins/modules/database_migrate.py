@@ -44,7 +44,9 @@ options:
     choices: [planned, migrated, undone, followed]
     default: planned
   job:
-    description: File that tells of the migrating, for root alone or whoever else runs this. Required unless O(state=planned).
+    description:
+      - File that tells of the migrating, for root alone or whoever else runs this. Required unless O(state=planned).
+      - With O(state=planned), what goes on still is waited for, up to O(lock_seconds).
     type: path
   name:
     description: The deploy that the migrating is of. What goes on under another name is not followed.
@@ -269,6 +271,8 @@ def main() -> None:
     how = {name: params[name] for name in HOW}
     request = {name: params[name] for name in (*WHAT, *LIMITS)}
     try:
+        if params["state"] == "planned" and params["job"]:
+            Migrating(Path(params["job"]), params["name"]).wait_for_former(params["lock_seconds"])
         if params["state"] == "planned" or module.check_mode:
             plan = run(**how, verb="plan", **request)
             changed = params["state"] == "migrated" and bool(plan["pending"])

@@ -45,6 +45,10 @@ options:
     description: How the deploy ended, with O(state=ended).
     type: str
     default: ""
+  settled:
+    description: With O(state=ended), whether the site is whole, so that nobody has to take back what the deploy has migrated.
+    type: bool
+    default: true
   take_over:
     description: Take the lock over from another run, deliberately.
     type: bool
@@ -102,6 +106,7 @@ ARGUMENTS: dict[str, Any] = {
         "phase": {"type": "str"},
         "release": {"type": "str", "default": ""},
         "outcome": {"type": "str", "default": ""},
+        "settled": {"type": "bool", "default": True},
         "take_over": {"type": "bool", "default": False},
         "holder": {"type": "dict", "default": {}},
     },
@@ -135,7 +140,7 @@ def main() -> None:
         elif params["state"] == "phase" and not module.check_mode:
             record.enter(params["phase"], holder)
         elif params["state"] == "ended" and not module.check_mode:
-            record.end(params["outcome"], holder)
+            record.end(params["outcome"], holder, params["settled"])
         phase = "prepare" if params["state"] == "begun" else params["phase"]
         module.exit_json(held_by=record.read(), ours=record.held(holder), phase=phase, status=directory.status())
     except (StateError, OSError) as error:

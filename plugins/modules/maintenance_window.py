@@ -32,9 +32,10 @@ options:
   state:
     description:
       - Whether a window is to be open, closed, or only told about; V(present) makes the state directory.
+      - V(progressing) lets the pages of a deploy's window say how far it is.
       - V(absent) removes it, and O(state_root) where nothing else is in it, and fails while the site is closed or a deploy is under way.
     type: str
-    choices: [open, closed, present, absent, told]
+    choices: [open, closed, progressing, present, absent, told]
     default: told
   group:
     description:
@@ -84,6 +85,10 @@ options:
       - With O(state=open), 43 letters, digits, V(-) and V(_) that let pass who shows them, in a cookie or in the header C(X-Intermission-Pass).
       - Where it is left out, a window that takes the place of another keeps that one's.
     type: str
+  progress:
+    description: With O(state=progressing), what visitors read, for instance V(1 / 3).
+    type: str
+    default: ""
   by:
     description: Who does this, for the journal.
     type: str
@@ -154,7 +159,11 @@ ARGUMENTS: dict[str, Any] = {
     "argument_spec": {
         "state_root": {"type": "path", "default": "/var/lib/intermission"},
         "site": {"type": "str", "required": True},
-        "state": {"type": "str", "choices": ["open", "closed", "present", "absent", "told"], "default": "told"},
+        "state": {
+            "type": "str",
+            "choices": ["open", "closed", "progressing", "present", "absent", "told"],
+            "default": "told",
+        },
         "group": {"type": "str"},
         "tmpfiles": {"type": "path"},
         "force": {"type": "bool", "default": False},
@@ -166,6 +175,7 @@ ARGUMENTS: dict[str, Any] = {
         "layer": {"type": "str", "choices": list(LAYERS), "default": "nginx"},
         "read_only": {"type": "bool", "default": False},
         "secret": {"type": "str", "no_log": True},
+        "progress": {"type": "str", "default": ""},
         "by": {"type": "str", "default": "unknown"},
         "from": {"type": "str", "default": "unknown"},
     },
@@ -243,6 +253,9 @@ def would_change(directory: StateDirectory, params: dict[str, Any]) -> bool:
         return present_would_change(directory, params["group"], params["tmpfiles"])
     if params["state"] == "absent":
         return directory.removable() or bool(params["tmpfiles"] and Path(params["tmpfiles"]).exists())
+    if params["state"] == "progressing":
+        current = directory.current_window()
+        return current is not None and current.deploys and current.progress != params["progress"]
     return params["state"] == "closed" and directory.closable(params["id"], params["force"])
 
 
@@ -260,6 +273,8 @@ def main() -> None:
                 directory.remove()
                 if params["tmpfiles"]:
                     Path(params["tmpfiles"]).unlink(missing_ok=True)
+            elif params["state"] == "progressing":
+                changed = directory.tell_progress(params["progress"])
             elif params["state"] == "open":
                 changed = directory.open(wanted_window(params), params["by"], params["from"], params["secret"])
             else:

@@ -571,6 +571,30 @@ def test_old_windows_are_not_removed_from_elsewhere(site: StateDirectory, victim
     assert picture(victim) == before
 
 
+def test_the_progress_of_a_deploy_is_told_on_its_pages(site: StateDirectory) -> None:
+    for name in ("503.en.html.template", "503.json.template"):
+        (site.pages / name).write_text("whole\n%%progress%%\n%%end%%\n")
+    deploy = replace(ONE, id="deploy-r1")
+    site.open(deploy, "ada", "here")
+    page = site.windows / "deploy-r1/503.en.html"
+    assert page.read_text() == f"whole\n{END}\n"
+    dated = page.stat().st_mtime
+    with vanishing_names(page.parent) as vanished:
+        assert site.tell_progress("1 / 3")
+        assert not site.tell_progress("1 / 3")
+        assert "503.en.html" not in vanished()
+    assert (page.read_text(), page.stat().st_mtime) == (f"whole\n1 / 3\n{END}\n", dated)
+    assert site.read_window("deploy-r1") == replace(deploy, progress="1 / 3")
+    assert page.stat().st_mode & 0o777 == 0o664
+
+
+def test_progress_is_told_in_a_deploys_window_only(site: StateDirectory) -> None:
+    assert not site.tell_progress("1 / 3")
+    site.open(ONE, "ada", "here")
+    assert not site.tell_progress("1 / 3")
+    assert site.read_window("one") == ONE
+
+
 def test_a_window_is_not_staged_into_another_directory(
     site: StateDirectory, victim: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -56,6 +56,7 @@ def test_open_in_check_mode_for_real_and_again(window: RunModule, site: StateDir
         "expires": False,
         "bypass_digest": None,
         "read_only": False,
+        "progress": "",
     }
     assert site.journal(1)[0]["from"] == "laptop"
     assert window(check=True, **request)["changed"] is False
