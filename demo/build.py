@@ -17,9 +17,11 @@ HERE = Path(__file__).resolve().parent
 VERSIONS: dict[str, tuple[str, ...]] = {
     "v1": (),
     "v1_1": ("v1_1",),
+    "v1_2": ("v1_2",),
     "v2": ("v2",),
     "v2_1": ("v2", "v2_1"),
     "fails_halfway": ("v2", "fails_halfway"),
+    "fails_later": ("v2", "fails_later"),
     "irreversible": ("irreversible",),
     "does_not_start": ("does_not_start",),
 }

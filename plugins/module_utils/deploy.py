@@ -19,8 +19,13 @@ from ansible_collections.intermission.django.plugins.module_utils.files import (
     write_file,
 )
 from ansible_collections.intermission.django.plugins.module_utils.job import Job
-from ansible_collections.intermission.django.plugins.module_utils.state import StateDirectory, StateError
+from ansible_collections.intermission.django.plugins.module_utils.state import (
+    StateDirectory,
+    StateError,
+    is_of_deploy,
+)
 
+BEGINNINGS = ("deploy begun", "deploy taken over")
 IDENTITY = ("user", "host", "pid", "started")
 
 
@@ -71,13 +76,13 @@ class DeployRecord:
         content = self.read()
         return content is not None and same_holder(content["holder"], holder)
 
-    def enter(self, phase: str, holder: dict[str, Any]) -> None:
-        """Note that the deploy goes into a phase. Raises StateError where the lock is no longer this holder's."""
+    def enter(self, phase: str, holder: dict[str, Any], details: Optional[dict[str, Any]] = None) -> None:
+        """Note that the deploy goes into a phase, and what is known by then. Raises StateError where the lock is another's now."""
         content = self.read()
         if content is None or not same_holder(content["holder"], holder):
             raise StateError(f"the deploy lock {self.path} is no longer ours: somebody has taken this deploy over")
         write_file(self.path, json.dumps({**content, "phase": phase}).encode(), 0o664)
-        self._record("deploy phase", holder, phase=phase, release=content.get("release"))
+        self._record("deploy phase", holder, phase=phase, release=content.get("release"), **(details or {}))
 
     def end(self, outcome: str, holder: dict[str, Any], settled: bool = True) -> bool:
         """Give the lock back, if it is this holder's; gives whether it was.
@@ -97,6 +102,42 @@ class DeployRecord:
     def _record(self, event: str, holder: dict[str, Any], **details: Any) -> None:
         with contextlib.suppress(FileNotFoundError):
             self.directory.record(event, str(holder.get("user")), str(holder.get("host")), **details)
+
+
+def summary(entries: list[dict[str, Any]]) -> Optional[dict[str, Any]]:
+    """Sum the last deploy of a journal up, which has come to its end; None where there is none.
+
+    ``phases`` lists each with its seconds, ``seconds`` is the whole, ``closed_seconds`` how long the deploy's own window kept visitors
+    out, ``outcome`` how it ended.
+    """
+    begun = max((number for number, entry in enumerate(entries) if entry.get("event") in BEGINNINGS), default=None)
+    if begun is None or entries[-1].get("event") != "deploy ended":
+        return None
+    entries = entries[begun:]
+    instants = [(entry, datetime.fromisoformat(entry["at"])) for entry in entries]
+    (first, began), (last, ended) = instants[0], instants[-1]
+    steps = [
+        ("prepare", began),
+        *((entry["phase"], at) for entry, at in instants if entry["event"] == "deploy phase"),
+        ("", ended),
+    ]
+    phases = [
+        {"phase": name, "seconds": round((following - at).total_seconds(), 3)}
+        for (name, at), (_, following) in zip(steps, steps[1:])
+    ]
+    opened = [at for entry, at in instants if entry["event"] == "opened" and is_of_deploy(entry.get("window"))]
+    closed = [at for entry, at in instants if entry["event"] == "closed" and is_of_deploy(entry.get("window"))]
+    return {
+        "release": first.get("release"),
+        "outcome": last.get("outcome"),
+        "seconds": round((ended - began).total_seconds(), 3),
+        "phases": phases,
+        "closed_seconds": round((closed[-1] - opened[0]).total_seconds(), 3)
+        if opened and closed
+        else 0.0
+        if not opened
+        else None,
+    }
 
 
 def same_holder(one: dict[str, Any], other: dict[str, Any]) -> bool:

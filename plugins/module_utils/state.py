@@ -123,13 +123,16 @@ class Window:
 
     @classmethod
     def from_json(cls, text: str) -> Window:
-        """Read a ``window.json``. Raises StateError where it is not one of this schema."""
+        """Read a ``window.json``; what later versions may have put into it is passed over.
+
+        Raises StateError where it is not one of this schema.
+        """
         try:
             fields = json.loads(text)
             schema = fields.pop("schema")
             if schema != SCHEMA:
                 raise StateError(f"window.json has schema {schema}; this version reads schema {SCHEMA}")
-            window = cls(**fields)
+            window = cls(**{name: fields[name] for name in fields.keys() & cls.__dataclass_fields__.keys()})
             if window.end is not None:
                 parse_instant(window.end)
             return window
@@ -178,9 +181,9 @@ def fill_page(template: str, name: str, window: Window) -> str:
     """Put a window's values in place of a page's ``%%name%%`` marks; a line whose mark has no value is left out.
 
     The marks are ``reason``, ``message``, ``progress``, ``start`` and ``end``, and the last two in words as ``start_text`` and
-    ``end_text``. They are escaped for the format that ``name``, the page's file, ends with: HTML, or the inside of a JSON string, or plain text.
-    ``closed`` and ``read_only`` are for lines of one kind of window only, and leave nothing in their place. Raises ValueError
-    where an instant cannot be read.
+    ``end_text``. They are escaped for the format that ``name``, the page's file, ends with: HTML, or the inside of a JSON string, or
+    plain text. ``closed`` and ``read_only`` are for lines of one kind of window only, and leave nothing in their place. Raises
+    ValueError where an instant cannot be read.
     """
     values = {
         "reason": window.reason,

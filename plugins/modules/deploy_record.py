@@ -37,6 +37,10 @@ options:
   phase:
     description: The phase, with O(state=phase).
     type: str
+  details:
+    description: What is known when the phase begins, with O(state=phase), for the journal.
+    type: dict
+    default: {}
   release:
     description: The release that is deployed.
     type: str
@@ -82,6 +86,10 @@ status:
   description: What the site's flag says, as the module M(intermission.django.maintenance_window) tells it.
   returned: always
   type: dict
+summary:
+  description: The deploy summed up, with C(seconds), C(phases), C(closed_seconds) and C(outcome).
+  returned: with O(state=ended)
+  type: dict
 held_by:
   description: The record of an unfinished deploy, or none.
   returned: always
@@ -91,12 +99,14 @@ held_by:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.intermission.django.plugins.module_utils.deploy import DeployRecord
+from ansible_collections.intermission.django.plugins.module_utils.deploy import DeployRecord, summary
 from ansible_collections.intermission.django.plugins.module_utils.state import (
     StateDirectory,
     StateError,
 )
 from ansible_collections.intermission.django.plugins.module_utils.terminal import printable
+
+SUMMED_ENTRIES = 200
 
 ARGUMENTS: dict[str, Any] = {
     "argument_spec": {
@@ -104,6 +114,7 @@ ARGUMENTS: dict[str, Any] = {
         "site": {"type": "str", "required": True},
         "state": {"type": "str", "choices": ["begun", "phase", "ended", "told"], "default": "told"},
         "phase": {"type": "str"},
+        "details": {"type": "dict", "default": {}},
         "release": {"type": "str", "default": ""},
         "outcome": {"type": "str", "default": ""},
         "settled": {"type": "bool", "default": True},
@@ -138,11 +149,14 @@ def main() -> None:
             if other is not None:
                 module.fail_json(msg=refusal(params["site"], other), held_by=other)
         elif params["state"] == "phase" and not module.check_mode:
-            record.enter(params["phase"], holder)
+            record.enter(params["phase"], holder, params["details"])
         elif params["state"] == "ended" and not module.check_mode:
             record.end(params["outcome"], holder, params["settled"])
+        summed = summary(directory.journal(SUMMED_ENTRIES)) if params["state"] == "ended" else None
         phase = "prepare" if params["state"] == "begun" else params["phase"]
-        module.exit_json(held_by=record.read(), ours=record.held(holder), phase=phase, status=directory.status())
+        module.exit_json(
+            held_by=record.read(), ours=record.held(holder), phase=phase, status=directory.status(), summary=summed
+        )
     except (StateError, OSError) as error:
         module.fail_json(msg=printable(str(error)))
 

@@ -29,6 +29,10 @@ ACCOUNT = f"""
     __django_release_label: v2
     __django_release_id: abc
     __django_release_touched: true
+    __django_release_goes_back: false
+    __django_release_is_back: false
+    __django_release_needs_window: true
+    django_release_on_failure: hold
   tasks:
     - name: Note it on the host
       ansible.builtin.set_fact:
@@ -116,6 +120,7 @@ def test_an_account_claims_no_more_than_is_so(ansible_plays: Plays) -> None:
     variables = {
         "__django_release_phase": "prepare",
         "__django_release_touched": False,
+        "__django_release_goes_back": True,
         "__django_release_nothing_is_live": False,
         "django_release_manage_commands": [["check"], ["collectstatic", "--noinput"]],
     }

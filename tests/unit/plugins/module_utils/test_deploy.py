@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.intermission.django.plugins.module_utils.controller import identity, is_dead, process_started
-from ansible_collections.intermission.django.plugins.module_utils.deploy import DeployRecord, same_holder
+from ansible_collections.intermission.django.plugins.module_utils.deploy import DeployRecord, same_holder, summary
 from ansible_collections.intermission.django.plugins.module_utils.state import StateDirectory, StateError
 
 ADA = {"user": "ada", "host": "laptop", "pid": 11, "started": "100"}
@@ -205,3 +205,51 @@ def test_a_user_without_a_name_has_a_number() -> None:
         env={"PYTHONPATH": os.pathsep.join(sys.path)},
     )
     assert said.stdout.strip() == "54321"
+
+
+def entry(second: float, event: str, **details: object) -> dict[str, object]:
+    return {"at": f"2026-11-28T23:45:{second:06.3f}+00:00", "event": event, "by": "ada", "from": "laptop", **details}
+
+
+WHOLE = [
+    entry(1, "opened", window="window-1"),
+    entry(2, "deploy begun", release="r0"),
+    entry(3, "deploy ended", release="r0", outcome="failed in the phase plan"),
+    entry(10, "deploy begun", release="r1"),
+    entry(15.5, "deploy phase", release="r1", phase="plan"),
+    entry(18, "deploy phase", release="r1", phase="close"),
+    entry(19, "opened", window="deploy-r1"),
+    entry(22, "deploy phase", release="r1", phase="reopen"),
+    entry(23.25, "closed", window="deploy-r1"),
+    entry(24, "deploy ended", release="r1", outcome="done"),
+]
+
+
+def test_a_deploy_is_summed_up() -> None:
+    assert summary(WHOLE) == {
+        "release": "r1",
+        "outcome": "done",
+        "seconds": 14.0,
+        "phases": [
+            {"phase": "prepare", "seconds": 5.5},
+            {"phase": "plan", "seconds": 2.5},
+            {"phase": "close", "seconds": 4.0},
+            {"phase": "reopen", "seconds": 2.0},
+        ],
+        "closed_seconds": 4.25,
+    }
+
+
+def test_a_deploy_that_closes_nothing_and_one_that_leaves_the_site_closed() -> None:
+    without = [one for one in WHOLE if one["event"] not in ("opened", "closed")]
+    assert (summary(without) or {})["closed_seconds"] == 0.0
+    left = [one for one in WHOLE if one["event"] != "closed"]
+    assert (summary(left) or {})["closed_seconds"] is None
+
+
+def test_only_a_deploy_that_has_ended_is_summed_up() -> None:
+    assert summary([]) is None
+    assert summary(WHOLE[:-1]) is None
+    assert summary(WHOLE[4:-1]) is None
+    taken = [entry(5, "deploy begun"), entry(9, "deploy taken over", release="r1"), *WHOLE[4:]]
+    assert (summary(taken) or {})["seconds"] == 15.0

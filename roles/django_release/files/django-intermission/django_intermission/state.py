@@ -50,22 +50,35 @@ class Window:
     expires: bool = False
     bypass_digest: Optional[str] = None
     read_only: bool = False
+    progress: str = ""
 
     @classmethod
     def from_json(cls, text: str) -> Window:
-        """Read a ``window.json``. Raises ValueError where it is not one of this schema."""
+        """Read a ``window.json``; what later versions may have put into it is passed over.
+
+        Raises ValueError where it is not one of this schema.
+        """
         try:
             fields = json.loads(text)
             if fields.pop("schema") != SCHEMA:
                 raise ValueError(f"this version reads schema {SCHEMA}")
-            window = cls(**fields)
+            window = cls(**{name: fields[name] for name in fields.keys() & cls.__dataclass_fields__.keys()})
             if window.end is not None:
                 parse_instant(window.end)
             if window.bypass_digest is not None and DIGEST.fullmatch(window.bypass_digest) is None:
                 raise ValueError("bypass_digest is no SHA-256 in hex")
         except (TypeError, KeyError, AttributeError, RecursionError) as error:
             raise ValueError(f"{type(error).__name__}: {error}") from error
-        texts = (window.id, window.site, window.start, window.reason, window.message, window.opened_by, window.layer)
+        texts = (
+            window.id,
+            window.site,
+            window.start,
+            window.reason,
+            window.message,
+            window.opened_by,
+            window.layer,
+            window.progress,
+        )
         flags = (window.expires, window.read_only)
         if not all(isinstance(value, str) for value in texts) or not all(isinstance(value, bool) for value in flags):
             raise ValueError("a field has the wrong type")

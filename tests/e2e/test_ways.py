@@ -1,0 +1,117 @@
+"""How much of the site stops for a migration, and what is done where it fails: chosen by the deploy, or by the operator."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from e2e.shop import Shop
+
+
+@pytest.fixture(autouse=True)
+def version_1(shop: Shop) -> None:
+    """Start each test with version 1 on both nodes, open."""
+    shop.at("v1")
+
+
+def seen(shop: Shop, record: Path) -> set[str]:
+    """Give the classes of what visitors saw, none of which was unexpected."""
+    facts = shop.verdict(record)
+    assert facts["unexpected"] == 0, facts
+    return set(facts["classes"])
+
+
+def migrated(shop: Shop, label: str) -> bool:
+    """Ask the database itself, as the code from before knows nothing of later migrations."""
+    with contextlib.closing(sqlite3.connect(shop.root / "shop.sqlite3")) as connection:
+        found = connection.execute("SELECT 1 FROM django_migrations WHERE app || '.' || name = ?", [label])
+        return found.fetchone() is not None
+
+
+def test_what_the_code_from_before_can_live_with_is_migrated_while_the_site_serves(shop: Shop, record: Path) -> None:
+    checked = shop.playbook("deploy.yml", "--check", django_release_version="v1_2")
+    assert checked.status == 0, checked.output
+    with shop.visitors(record):
+        run = shop.deploy("v1_2")
+    assert run.status == 0, run.output
+    assert "PLAN 1 migration(s) while shop serves, then v1_2" in run.words
+    assert "serving, because its author says so" in run.words
+    assert (shop.versions(), seen(shop, record)) == ({"1.2"}, {"app 1", "app 1.2"})
+    assert migrated(shop, "orders.0002_order_note")
+    assert "opened" not in {entry["event"] for entry in shop.journal()[-8:]}
+
+
+def test_the_operator_has_the_last_word_on_the_way(lone: Shop) -> None:
+    run = lone.deploy("v1_2", django_release_strategy="window")
+    assert run.status == 0, run.output
+    assert "PLAN shop is closed for 1 migration(s)" in run.words
+    assert lone.journal()[-1]["event"] == "deploy ended"
+    assert [entry["event"] for entry in lone.journal() if entry["event"] in ("opened", "closed")][-2:] == [
+        "opened",
+        "closed",
+    ]
+
+
+def test_a_failed_migration_is_taken_back_and_the_site_serves_what_it_served(shop: Shop, record: Path) -> None:
+    before = shop.fingerprint()
+    with shop.visitors(record):
+        run = shop.deploy("fails_later")
+    assert run.status == 2
+    assert "FAILED in the phase migrate of fails_later" in run.words
+    assert "RuntimeError: The migration failed on purpose." in run.words
+    assert (
+        "STATE What this run had migrated is taken back: the database is as it was. shop serves the version from before"
+        in run.words
+    )
+    assert (shop.versions(), seen(shop, record)) == ({"1"}, {"app 1", "maintenance"})
+    assert not migrated(shop, "orders.0002_orderline_total_cents")
+    assert shop.fingerprint()["orders_orderline"]["rows"] >= before["orders_orderline"]["rows"]
+    assert shop.deploy("v2").status == 0
+
+
+def test_with_the_policy_hold_the_site_stays_closed_on_the_database_as_it_is(lone: Shop) -> None:
+    run = lone.deploy("fails_later", django_release_on_failure="hold")
+    assert run.status == 2
+    assert "STATE shop stays closed: visitors see the maintenance page." in run.words
+    assert "Applied before it: orders.0002_orderline_total_cents." in run.words
+    assert (lone.kinds(), lone.gunicorn("web1", "status")) == ({"maintenance"}, 3)
+    assert migrated(lone, "orders.0002_orderline_total_cents")
+    run = lone.deploy("fails_later", django_release_on_failure="rollback")
+    assert run.status == 2
+    assert "STATE What this run had migrated is taken back" in run.words
+    assert (lone.versions(), lone.kinds()) == ({"1"}, {"app"})
+    assert not migrated(lone, "orders.0002_orderline_total_cents")
+
+
+def test_with_the_policy_lift_the_site_is_opened_on_the_database_as_it_is(lone: Shop) -> None:
+    run = lone.deploy("fails_later", django_release_on_failure="lift")
+    assert run.status == 2
+    assert (
+        "STATE The database stays as it is now (orders.0002_orderline_total_cents). shop serves the version from before"
+        in run.words
+    )
+    assert (lone.versions(), lone.kinds()) == ({"1"}, {"app"})
+    assert migrated(lone, "orders.0002_orderline_total_cents")
+
+
+def test_what_cannot_be_reversed_is_restored_where_that_is_allowed(lone: Shop) -> None:
+    before = lone.fingerprint()
+    smoke = {
+        "django_release_smoke_tests": [{"path": "/orders/", "contains": "version 1<"}],
+        "django_release_smoke_seconds": 1,
+    }
+    run = lone.deploy("irreversible", django_release_on_failure="hold", **smoke)
+    assert run.status == 2
+    assert "FAILED in the phase activate of irreversible" in run.words
+    assert lone.kinds() == {"maintenance"}
+    refused = lone.deploy("irreversible", **smoke)
+    assert "It was not taken back: orders.0002_erase_idle_customers cannot be reversed" in refused.words
+    assert lone.kinds() == {"maintenance"}
+    restored = lone.deploy("irreversible", django_migrate_restore=True, **smoke)
+    assert restored.status == 2
+    assert "STATE The database is restored from the backup, as it was before." in restored.words
+    assert lone.versions() == {"1"}
+    assert lone.fingerprint()["orders_customer"] == before["orders_customer"]
