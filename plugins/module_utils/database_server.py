@@ -1,4 +1,4 @@
-"""The database server on this host: a site's user, its database, and who may connect.
+"""The database server on this host: a site's user, its database, a second one where backups are tried, and who may connect.
 
 SQL goes to the server's own client on standard input, as the server's administrator: the user postgres, or MariaDB's root.
 Passwords are hashed here, so that they reach neither a list of processes nor a server's log.
@@ -22,9 +22,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.intermission.django.plugins.module_utils.engine import TRIAL_SUFFIX
 from ansible_collections.intermission.django.plugins.module_utils.files import write_file
 
-NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+NAME = re.compile(r"[a-z][a-z0-9_]{0,56}")  # With the suffix of the second database, what PostgreSQL can name
 RESERVED = {"postgres", "template0", "template1", "root", "mysql", "sys", "information_schema", "performance_schema"}
 LOCAL = {"localhost", "127.0.0.1", "::1"}
 SCRAM = re.compile(r"SCRAM-SHA-256\$(\d+):([^$]+)\$[^:]+:.+")
@@ -143,9 +144,10 @@ class Server:
         for given in (name, user):
             if NAME.fullmatch(given) is None or given in RESERVED or given.startswith("pg_"):
                 raise ServerError(
-                    f"'{given}' cannot name a site's database or its user: a letter, then letters, digits and '_'"
+                    f"'{given}' cannot name a site's database or its user: a letter, then letters, digits and '_', 57 in all"
                 )
         self.name, self.user, self.password, self.port = name, user, password, port
+        self.trial = name + TRIAL_SUFFIX
         self.change_password = change_password
         self.keeps_former = former_clients == "kept"
         self.clients = networks(clients)
@@ -171,7 +173,9 @@ class Server:
 
     def state(self) -> dict[str, Any]:
         """Ask the server what is there."""
-        answer: dict[str, Any] = json.loads(self.run(self.state_query.format(name=self.name, user=self.user)))
+        answer: dict[str, Any] = json.loads(
+            self.run(self.state_query.format(name=self.name, trial=self.trial, user=self.user))
+        )
         return answer
 
     def statements(self, state: dict[str, Any]) -> list[tuple[str, str]]:
@@ -285,6 +289,7 @@ SELECT json_build_object(
   'verifier', (SELECT coalesce(rolpassword, '') FROM pg_authid WHERE rolname = '{user}' AND rolcanlogin),
   'user', EXISTS (SELECT FROM pg_authid WHERE rolname = '{user}'),
   'owner', (SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = '{name}'),
+  'trial', (SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = '{trial}'),
   'encoding', (SELECT pg_encoding_to_char(encoding) FROM pg_database WHERE datname = '{name}'),
   'listen', current_setting('listen_addresses'),
   'config', current_setting('config_file'),
@@ -315,11 +320,13 @@ SELECT json_build_object(
 
     def statements(self, state: dict[str, Any]) -> list[tuple[str, str]]:
         """Create what is missing; a database of somebody else's is left alone, and so is a password in use."""
-        if state["owner"] not in (None, self.user):
-            raise ServerError(
-                f"the database {self.name} is there, and belongs to {state['owner']}. Set django_database_user:"
-                f" {state['owner']}, or another django_database_name"
-            )
+        databases = {self.name: state["owner"], self.trial: state["trial"]}
+        for database, owner in databases.items():
+            if owner not in (None, self.user):
+                raise ServerError(
+                    f"the database {database} is there, and belongs to {owner}. Set django_database_user:"
+                    f" {owner}, or another django_database_name"
+                )
         if state["encoding"] not in (None, "UTF8"):
             raise ServerError(f"the database {self.name} is there, and is encoded in {state['encoding']}, not in UTF8")
         found, verifier = [], state["verifier"] or ""
@@ -331,9 +338,10 @@ SELECT json_build_object(
                 self.check_password_may_change()
             what = f"change the password of the user {self.user}, or how it is hashed"
             found.append((what, f'ALTER ROLE "{self.user}" LOGIN PASSWORD {secret}'))
-        if state["owner"] is None:
-            create = f'CREATE DATABASE "{self.name}" OWNER "{self.user}" TEMPLATE template0 ENCODING \'UTF8\''
-            found.append((f"create the database {self.name}", create))
+        for database, owner in databases.items():
+            if owner is None:
+                create = f'CREATE DATABASE "{database}" OWNER "{self.user}" TEMPLATE template0 ENCODING \'UTF8\''
+                found.append((f"create the database {database}", create))
         return found
 
     def listen_file(self, state: dict[str, Any]) -> tuple[Path, str]:
@@ -343,7 +351,7 @@ SELECT json_build_object(
 
     def hba_lines(self) -> list[str]:
         """Give the records of pg_hba.conf: this host, and over TLS the clients. Quoted, a name such as ``all`` is but a name."""
-        who = f'"{self.name}" "{self.user}"'
+        who = f'"{self.name}","{self.trial}" "{self.user}"'
         local = [f"host {who} {address} scram-sha-256" for address in ("127.0.0.1/32", "::1/128")]
         return local + [f"hostssl {who} {network} scram-sha-256" for network in self.clients]
 
@@ -379,7 +387,8 @@ class MariaDB(Server):
     state_query = """
 SELECT JSON_OBJECT(
   'accounts', (SELECT JSON_OBJECTAGG(host, authentication_string) FROM mysql.user WHERE user = '{user}'),
-  'granted', (SELECT JSON_ARRAYAGG(host) FROM mysql.db WHERE user = '{user}' AND REPLACE(db, '\\\\', '') = '{name}'
+  'granted', (SELECT JSON_ARRAYAGG(CONCAT(REPLACE(db, '\\\\', ''), '@', host)) FROM mysql.db
+              WHERE user = '{user}' AND REPLACE(db, '\\\\', '') IN ('{name}', '{trial}')
               AND 'Y' = ALL (SELECT Select_priv UNION SELECT Create_priv UNION SELECT Alter_priv UNION SELECT Drop_priv)),
   'known', (SELECT COUNT(*) FROM mysql.db WHERE user = '{user}' AND REPLACE(db, '\\\\', '') = '{name}'),
   'others', (SELECT GROUP_CONCAT(DISTINCT user ORDER BY user SEPARATOR ', ') FROM mysql.db
@@ -435,9 +444,11 @@ SELECT JSON_OBJECT(
             account = f"{quoted(self.user)}@{quoted(host)}"
             if host not in accounts:
                 found.append((f"create the user {account}", f"CREATE USER {account} {identified}"))
-            if host not in granted:
-                pattern = self.name.replace("_", r"\_")
-                found.append((f"grant {account} its rights", f"GRANT ALL PRIVILEGES ON `{pattern}`.* TO {account}"))
+            for database in (self.name, self.trial):
+                if f"{database}@{host}" not in granted:
+                    pattern = database.replace("_", r"\_")
+                    grant = f"GRANT ALL PRIVILEGES ON `{pattern}`.* TO {account}"
+                    found.append((f"grant {account} its rights on {database}", grant))
         if not self.keeps_former:
             found += [
                 (f"drop the user {account}, who is no client", f"DROP USER {account}") for account in self.former(state)

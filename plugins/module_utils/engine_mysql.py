@@ -122,8 +122,9 @@ class MySQL(Database):
             if cursor.fetchone():
                 return []
         return [
-            f"The backup of {self.name} is to be tried in a database {self.name}{TRIAL_SUFFIX}, which the user may not make. Grant it "
-            "all privileges on a database of that name; or set django_migrate_backup_trial: 0, and a backup is only read whole"
+            f"The backup of {self.name} is to be tried in a database {self.name}{TRIAL_SUFFIX}, which the user may not make. "
+            "Grant it all privileges on a database of that name; or set django_migrate_backup_trial_megabytes: 0, and a backup "
+            "is only read whole"
         ]
 
     @contextlib.contextmanager

@@ -126,7 +126,7 @@ class PostgreSQL(Database):
                 return []
         return [
             f"The backup of {self.name} is to be tried in a database {self.name}{TRIAL_SUFFIX}, which is not there, and the user may "
-            f"not make it. Make it, and make the user its owner; or set django_migrate_backup_trial: 0, and a backup is "
+            f"not make it. Make it, and make the user its owner; or set django_migrate_backup_trial_megabytes: 0, and a backup is "
             "only read whole"
         ]
 

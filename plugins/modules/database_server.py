@@ -30,6 +30,7 @@ options:
     description:
       - The database. One that is there and belongs to another user is refused.
       - MariaDB's databases have no owner; one that is there is refused where other users have rights on it and O(user) has none.
+      - Backups are tried in a second one, C(NAME_trial), which the user gets too.
     type: str
     required: true
   user:

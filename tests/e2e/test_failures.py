@@ -152,7 +152,9 @@ def test_a_first_deploy_that_fails_leaves_a_closed_site_that_the_next_one_opens(
     for _ in range(2):
         run = fresh.deploy("does_not_start")
         assert run.status == 2
-        assert "STATE shop stays closed: visitors see the maintenance page. The database is migrated" in run.words
+        assert (
+            "STATE What this run had migrated is taken back: the database is as it was. shop stays closed" in run.words
+        )
         assert fresh.kinds() == {"maintenance"}
     off = fresh.playbook("playbooks/maintenance_off.yml")
     assert off.status == 2

@@ -8,7 +8,7 @@ import os
 import socket
 import stat
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +86,7 @@ def test_a_client_without_address_says_what_to_set() -> None:
         networks(["web1.invalid"])
 
 
-@pytest.mark.parametrize("name", ["", "Shop", "1shop", "shop-db", "s" * 64, 'a"b', "a`b", "shop\n", "postgres", "pg_a"])
+@pytest.mark.parametrize("name", ["", "Shop", "1shop", "shop-db", "s" * 58, 'a"b', "a`b", "shop\n", "postgres", "pg_a"])
 @pytest.mark.parametrize("kind", [PostgreSQL, MariaDB])
 def test_names_that_are_none(kind: type[Server], name: str) -> None:
     for names in ((name, "shop"), ("shop", name)):
@@ -181,7 +181,14 @@ def postgresql(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[...,
         hba.write_text(with_block("local all\n", "shop", server.hba_lines()))
         hba.chmod(0o640)
         os.utime(hba, (100, 100))
-        known = {"verifier": VERIFIER, "user": True, "owner": "shop", "encoding": "UTF8", "listen": "localhost"}
+        known = {
+            "verifier": VERIFIER,
+            "user": True,
+            "owner": "shop",
+            "trial": "shop",
+            "encoding": "UTF8",
+            "listen": "localhost",
+        }
         files = {"config": str(tmp_path / "postgresql.conf"), "hba": str(hba), "loaded": 200.0}
         return Play(monkeypatch, server, {**known, **files, **state})
 
@@ -190,12 +197,12 @@ def postgresql(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[...,
 
 def test_postgresql_from_nothing(postgresql: Callable[..., Play], tmp_path: Path) -> None:
     hba = tmp_path / "pg_hba.conf"
-    play = postgresql(["10.0.0.9"], verifier=None, user=False, owner=None, encoding=None)
+    play = postgresql(["10.0.0.9"], verifier=None, user=False, owner=None, trial=None, encoding=None)
     hba.write_text("local all\n")
     hba.chmod(0o640)
     owner = 65534 if os.getuid() == 0 else os.getuid()
     os.chown(hba, owner, -1)
-    done = ["create the user shop", "create the database shop", "let the clients in"]
+    done = ["create the user shop", "create the database shop", "create the database shop_trial", "let the clients in"]
     done.append("listen to other hosts, and restart for it")
     assert play.ensure(check=True) == done
     assert (play.said, play.verbs, hba.read_text(), list((tmp_path / "conf.d").iterdir())) == (
@@ -207,15 +214,20 @@ def test_postgresql_from_nothing(postgresql: Callable[..., Play], tmp_path: Path
     assert play.ensure() == done
     create, reload = play.said
     assert create.startswith('CREATE ROLE "shop" LOGIN PASSWORD \'SCRAM-SHA-256$4096:')
-    assert create.endswith('CREATE DATABASE "shop" OWNER "shop" TEMPLATE template0 ENCODING \'UTF8\';\n')
+    assert create.endswith(
+        "".join(
+            f'CREATE DATABASE "{name}" OWNER "shop" TEMPLATE template0 ENCODING \'UTF8\';\n'
+            for name in ("shop", "shop_trial")
+        )
+    )
     assert "secret" not in create
     assert reload == "SELECT pg_reload_conf()"
     assert play.verbs == ["restart"]
     assert (tmp_path / "conf.d" / "intermission.conf").read_text() == "listen_addresses = '*'\n"
     assert hba.read_text().splitlines()[1:4] == [
-        'host "shop" "shop" 127.0.0.1/32 scram-sha-256',
-        'host "shop" "shop" ::1/128 scram-sha-256',
-        'hostssl "shop" "shop" 10.0.0.9/32 scram-sha-256',
+        'host "shop","shop_trial" "shop" 127.0.0.1/32 scram-sha-256',
+        'host "shop","shop_trial" "shop" ::1/128 scram-sha-256',
+        'hostssl "shop","shop_trial" "shop" 10.0.0.9/32 scram-sha-256',
     ]
     assert (stat.S_IMODE(hba.stat().st_mode), hba.stat().st_uid) == (0o640, owner)
 
@@ -253,7 +265,7 @@ def test_a_server_that_listens_to_nobody_listens_to_its_host(postgresql: Callabl
 @pytest.mark.parametrize("name", ["all", "replication", "sameuser", "samerole"])
 def test_a_name_that_is_a_keyword_of_pg_hba_is_quoted(name: str) -> None:
     lines = PostgreSQL(name, name, "secret", ["10.0.0.9"]).hba_lines()
-    assert {line.split()[1:3] == [f'"{name}"', f'"{name}"'] for line in lines} == {True}
+    assert {line.split()[1:3] == [f'"{name}","{name}_trial"', f'"{name}"'] for line in lines} == {True}
 
 
 @pytest.mark.parametrize("check", [True, False])
@@ -297,6 +309,7 @@ def test_the_same_password_is_hashed_as_the_records_want_it(postgresql: Callable
     ("state", "message"),
     [
         ({"owner": "accounts"}, "belongs to accounts. Set django_database_user: accounts"),
+        ({"trial": "accounts"}, "the database shop_trial is there, and belongs to accounts"),
         ({"encoding": "SQL_ASCII"}, "encoded in SQL_ASCII, not in UTF8"),
     ],
 )
@@ -382,6 +395,10 @@ def test_a_server_that_stays_deaf_is_told(monkeypatch: pytest.MonkeyPatch, postg
 ACCOUNTS = dict.fromkeys(["localhost", "127.0.0.1", "::1"], NATIVE)
 
 
+def granted(hosts: Iterable[str]) -> list[str]:
+    return [f"{database}@{host}" for host in hosts for database in ("shop", "shop_trial")]
+
+
 @pytest.fixture
 def mariadb(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Play]:
     """Play a MariaDB; by default one that has all that a site on its own host needs."""
@@ -389,7 +406,7 @@ def mariadb(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Pl
     def play(clients: list[str], password: str = "secret", name: str = "shop", **state: Any) -> Play:
         server = MariaDB(name, "shop", password, clients)
         monkeypatch.setattr(server, "listen_file", lambda state: (tmp_path / "90.cnf", "bind-address = *\n"))
-        known = {"accounts": ACCOUNTS, "granted": list(ACCOUNTS), "charset": "utf8mb4", "listen": "127.0.0.1"}
+        known = {"accounts": ACCOUNTS, "granted": granted(ACCOUNTS), "charset": "utf8mb4", "listen": "127.0.0.1"}
         return Play(monkeypatch, server, {**known, "known": 3, "others": None, **state})
 
     return play
@@ -397,15 +414,19 @@ def mariadb(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Pl
 
 def test_mariadb_from_nothing(mariadb: Callable[..., Play], tmp_path: Path) -> None:
     play = mariadb(["10.0.0.9", "10.1.0.0/16"], name="my_shop", accounts=None, granted=None, charset=None)
-    assert len(play.ensure(check=True)) == 12
+    assert len(play.ensure(check=True)) == 17
     assert (play.said, play.verbs, list(tmp_path.iterdir())) == ([], [], [])
     play.ensure()
     lines = play.said[0].splitlines()
     assert lines[0] == "CREATE DATABASE `my_shop` CHARACTER SET utf8mb4;"
     for host in ("localhost", "127.0.0.1", "::1", "10.0.0.9", "10.1.0.0/255.255.0.0"):
         create = f"CREATE USER 'shop'@'{host}' IDENTIFIED VIA mysql_native_password USING '{NATIVE}';"
-        assert lines.index(create) + 1 == lines.index(rf"GRANT ALL PRIVILEGES ON `my\_shop`.* TO 'shop'@'{host}';")
-    assert len(lines) == 11
+        at = lines.index(create)
+        assert lines[at + 1 : at + 3] == [
+            rf"GRANT ALL PRIVILEGES ON `{pattern}`.* TO 'shop'@'{host}';"
+            for pattern in (r"my\_shop", r"my\_shop\_trial")
+        ]
+    assert len(lines) == 16
     assert play.verbs == ["restart"]
     assert (tmp_path / "90.cnf").read_text() == "bind-address = *\n"
 
@@ -418,7 +439,7 @@ def test_mariadb_has_all_already(mariadb: Callable[..., Play]) -> None:
 
 def test_mariadb_drops_former_clients_when_the_new_release_works(mariadb: Callable[..., Play]) -> None:
     play = mariadb(["10.0.0.9"], accounts={**ACCOUNTS, "10.0.0.8": NATIVE, "10.0.0.9": NATIVE})
-    play.state.update(listen="*", granted=[*ACCOUNTS, "10.0.0.9"])
+    play.state.update(listen="*", granted=granted([*ACCOUNTS, "10.0.0.9"]))
     assert play.server.ensure(False) == ([], [], ["'shop'@'10.0.0.8'"])
     assert play.said == []
     play.server.keeps_former = False
@@ -463,7 +484,7 @@ def test_mariadbs_database_of_others_is_left_alone(
         with pytest.raises(ServerError, match="shop is there, and accounts, tea may use it, but shop may not"):
             play.ensure()
     else:
-        assert len(play.ensure()) == 3
+        assert len(play.ensure()) == 6
     assert bool(play.said) is not refused
 
 
