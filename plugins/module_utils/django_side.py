@@ -27,7 +27,7 @@ from ansible_collections.intermission.django.plugins.module_utils.databases impo
 from ansible_collections.intermission.django.plugins.module_utils.engine import Database, DatabaseFault
 
 Tell = Callable[..., None]
-WAYS = ("serving", "hold", "window")  # the lightest first
+WAYS = ("serving", "window")  # the lighter first
 LOCK_TRIES = 5
 
 
@@ -58,7 +58,7 @@ def applied(alias: str) -> list[str]:
     return sorted(f"{app}.{name}" for app, name in MigrationRecorder(connections[alias]).applied_migrations())
 
 
-def pending(alias: str, targets: dict[str, str] | None = None, short: int = 0) -> list[dict[str, Any]]:
+def pending(alias: str, targets: dict[str, str] | None = None) -> list[dict[str, Any]]:
     """List the migrations that are to be applied, in order, or to be reversed where the targets lie behind.
 
     ``targets`` maps an app to its last wanted migration, this release's own by default; apps that it does not name are
@@ -71,7 +71,7 @@ def pending(alias: str, targets: dict[str, str] | None = None, short: int = 0) -
     connection = connections[alias]
     executor = MigrationExecutor(connection)
     planned = executor.migration_plan(target_nodes(executor.loader, targets))
-    judge = Judge(alias, short) if planned else None
+    judge = Judge(alias) if planned else None
     entries = []
     for migration, backwards in planned:
         way, because = ("window", "it goes back") if backwards or judge is None else judge.way_of(migration)
@@ -92,15 +92,10 @@ def pending(alias: str, targets: dict[str, str] | None = None, short: int = 0) -
 
 
 class Judge:
-    """Says of a migration how much of a site has to stop for it: nothing, its requests for a moment, or all of it."""
+    """Says of a migration whether a site can serve meanwhile, or has to be closed."""
 
-    def __init__(self, alias: str, short: int) -> None:
-        """Take django-migration-linter along where the release has it. A table of up to ``short`` rows is changed in a moment."""
-        from django.db import connections
-
-        self.database = database_of(connections[alias])
-        self.short = short
-        self.created: set[tuple[str, str]] = set()
+    def __init__(self, alias: str) -> None:
+        """Take django-migration-linter along where the release has it."""
         self.findings: list[str] = []
         self.linter = self._linter(alias)
 
@@ -112,15 +107,10 @@ class Judge:
                 label = f"{migration.app_label}.{migration.name}"
                 raise DatabaseFault(f"{label} is marked intermission = {mark!r}; the ways are {', '.join(WAYS)}")
             return mark, "its author says so"
-        findings, rows = self._findings(migration), self._rows(migration)
+        findings = self._findings(migration)
         if findings == []:
             return "serving", "django-migration-linter finds nothing that the code from before could not live with"
-        known = f", and {'; '.join(findings)}" if findings else ""
-        if rows is None:
-            return "window", f"how many rows it changes cannot be known{known}"
-        if rows > self.short:
-            return "window", f"it changes a table of about {rows} rows{known}"
-        return "hold", f"it changes the schema, of tables with few rows{known}"
+        return "window", "; ".join(findings or ["nothing says that the code from before could live with it"])
 
     def _linter(self, alias: str) -> Any:
         with contextlib.suppress(ImportError):
@@ -146,26 +136,6 @@ class Judge:
         except Exception as error:
             return [f"django-migration-linter failed: {type(error).__name__}"]
         return [] if self.linter.nb_valid > before else self.findings or ["django-migration-linter does not judge it"]
-
-    def _rows(self, migration: Any) -> int | None:
-        """Estimate the rows of the largest table that a migration changes; None where that cannot be told."""
-        from django.db.migrations.operations import CreateModel, RunPython, RunSQL
-
-        most = 0
-        for operation in migration.operations:
-            if isinstance(operation, (RunPython, RunSQL)):
-                return None
-            names = (getattr(operation, name, None) for name in ("model_name_lower", "old_name_lower", "name_lower"))
-            model = migration.app_label, next(filter(None, names), "")
-            if isinstance(operation, CreateModel):
-                self.created.add(model)
-            if model in self.created:
-                continue
-            rows = self.database.estimated_rows("_".join(model))
-            if rows is None:
-                return None
-            most = max(most, rows)
-        return most
 
 
 def target_nodes(loader: Any, targets: dict[str, str] | None) -> list[tuple[str, str | None]]:
@@ -198,7 +168,7 @@ def plan(request: dict[str, Any]) -> dict[str, Any]:
     alias = request["database"]
     connection = connections[alias]
     database = database_of(connection)
-    entries = pending(alias, request["targets"], request["short"])
+    entries = pending(alias, request["targets"])
     return {
         "engine": connection.settings_dict["ENGINE"],
         "vendor": connection.vendor,

@@ -62,10 +62,6 @@ class Database:
         """
         raise DatabaseFault(self.faults(False, 0)[0])
 
-    def estimated_rows(self, table: str) -> int | None:
-        """Estimate the rows of a table; None where there is no such table."""
-        raise NotImplementedError
-
     def limits(self, lock: float, statement: float) -> list[str]:
         """Give the statements that bound, in seconds, how long one waits for locks and runs; 0 is no bound."""
         return []

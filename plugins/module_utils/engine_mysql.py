@@ -26,7 +26,6 @@ from ansible_collections.intermission.django.plugins.module_utils.engine import 
     wait_for_lock,
 )
 
-ROWS_OF_TABLE = "SELECT table_rows FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = %s"
 # What a user may is written down for its own account, with patterns of LIKE in the database's name
 MAY_CREATE = """
 SELECT 1 FROM information_schema.user_privileges
@@ -141,13 +140,6 @@ class MySQL(Database):
             take = lambda: ask("SELECT GET_LOCK(%s, 0)")[0] == 1  # noqa: E731
             wait_for_lock(self.name, take, lambda: ask(HOLDER_OF_NAMED_LOCK), seconds, tell)
             yield
-
-    def estimated_rows(self, table: str) -> int | None:
-        """Ask for the server's estimate."""
-        with self.connection.cursor() as cursor:
-            cursor.execute(ROWS_OF_TABLE, [table])
-            found = cursor.fetchone()
-            return int(found[0]) if found and found[0] is not None else None
 
     def limits(self, lock: float, statement: float) -> list[str]:
         """Set the server's own limits: whole seconds for locks; for statements what MariaDB knows."""

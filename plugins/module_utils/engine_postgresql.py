@@ -146,15 +146,6 @@ class PostgreSQL(Database):
             wait_for_lock(self.name, take, lambda: ask(HOLDER_OF_ADVISORY_LOCK), seconds, tell)
             yield
 
-    def estimated_rows(self, table: str) -> int | None:
-        """Ask what the server has counted last; a table that was never analyzed is counted."""
-        with self.connection.cursor() as cursor:
-            cursor.execute("SELECT reltuples::bigint FROM pg_class WHERE oid = to_regclass(quote_ident(%s))", [table])
-            found = cursor.fetchone()
-            if found is None:
-                return None
-            return int(found[0]) if found[0] >= 0 else self.rows(cursor, [table])[table]
-
     def limits(self, lock: float, statement: float) -> list[str]:
         """Set the server's own limits."""
         bounds = {"lock_timeout": lock, "statement_timeout": statement}

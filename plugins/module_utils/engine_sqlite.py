@@ -40,14 +40,6 @@ class SQLite(Database):
             wait_for_lock(self.name, take, lambda: None, seconds, tell)
             yield
 
-    def estimated_rows(self, table: str) -> int | None:
-        """Take the highest row id for the number of rows."""
-        with self.connection.cursor() as cursor:
-            if table not in self.connection.introspection.table_names(cursor):
-                return None
-            cursor.execute(f"SELECT MAX(rowid) FROM {self.connection.ops.quote_name(table)}")
-            return int(cursor.fetchone()[0] or 0)
-
     def dump(self, path: str) -> None:
         """Copy it while it is in use, and let SQLite check the copy."""
         with (

@@ -51,7 +51,6 @@ DEFAULTS: dict[str, Any] = {
     "lock_seconds": 0,
     "lock_timeout": 0,
     "statement_timeout": 0,
-    "short": 0,
     "before": None,
     "backup": None,
     "halfway": False,

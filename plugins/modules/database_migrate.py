@@ -98,10 +98,6 @@ options:
     description: How long a statement may take, in seconds; 0 for no bound.
     type: float
     default: 0
-  short:
-    description: How many rows a table may have whose schema is changed in a moment.
-    type: int
-    default: 0
   user:
     description: The account that the site's code runs as; this one where it is not named.
     type: str
@@ -142,7 +138,7 @@ faults:
 pending:
   description:
     - The migrations that are not applied, each with C(app), C(name), C(label), C(operations), C(atomic), C(backwards) and C(reversible);
-      and C(way), which is V(serving), V(hold) or V(window), with what speaks for that in C(because).
+      and C(way), which is V(serving) or V(window), with what speaks for that in C(because).
   returned: with O(state=planned) and O(state=migrated)
   type: list
   elements: dict
@@ -254,14 +250,13 @@ ARGUMENTS: dict[str, Any] = {
         "lock_seconds": {"type": "float", "default": 0},
         "lock_timeout": {"type": "float", "default": 0},
         "statement_timeout": {"type": "float", "default": 0},
-        "short": {"type": "int", "default": 0},
     },
     "required_if": [("state", state, ("job",)) for state in ("migrated", "undone", "followed")],
     "supports_check_mode": True,
 }
 HOW = ("python", "project", "environment_file", "user", "variables")
 WHAT = ("database", "targets", "backup_directory", "keep_backups", "trial_megabytes", "restores")
-LIMITS = ("lock_seconds", "lock_timeout", "statement_timeout", "short")
+LIMITS = ("lock_seconds", "lock_timeout", "statement_timeout")
 
 
 def main() -> None:
