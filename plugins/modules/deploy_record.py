@@ -87,7 +87,7 @@ status:
   returned: always
   type: dict
 summary:
-  description: The deploy summed up, with C(seconds), C(phases), C(closed_seconds) and C(outcome).
+  description: The deploy summed up, with C(seconds), C(phases), C(closed_seconds) and C(outcome); none where it was not this run's to end.
   returned: with O(state=ended)
   type: dict
 held_by:
@@ -143,6 +143,7 @@ def main() -> None:
     directory = StateDirectory(params["state_root"], params["site"])
     record = DeployRecord(directory)
     holder = params["holder"]
+    summed = None
     try:
         if params["state"] == "begun" and not module.check_mode:
             other = record.begin(holder, params["release"], params["take_over"])
@@ -151,8 +152,8 @@ def main() -> None:
         elif params["state"] == "phase" and not module.check_mode:
             record.enter(params["phase"], holder, params["details"])
         elif params["state"] == "ended" and not module.check_mode:
-            record.end(params["outcome"], holder, params["settled"])
-        summed = summary(directory.journal(SUMMED_ENTRIES)) if params["state"] == "ended" else None
+            was_ours = record.end(params["outcome"], holder, params["settled"])
+            summed = summary(directory.journal(SUMMED_ENTRIES)) if was_ours else None
         phase = "prepare" if params["state"] == "begun" else params["phase"]
         module.exit_json(
             held_by=record.read(), ours=record.held(holder), phase=phase, status=directory.status(), summary=summed

@@ -77,6 +77,11 @@ def test_project_without_requirements(shop: Shop) -> None:
     refused(shop, "deploy.yml", {"django_release_requirements": "deps.txt"}, *sentences)
 
 
+def test_summary_in_no_directory(shop: Shop) -> None:
+    variables: dict[str, object] = {"django_release_summary_file": "/nowhere/deploy.json"}
+    refused(shop, "deploy.yml", variables, "django_release_summary_file is '/nowhere/deploy.json'", "Make it")
+
+
 @pytest.fixture
 def taken_port() -> Iterator[int]:
     with socket.create_server(("127.0.0.1", 0)) as server:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import sqlite3
 from pathlib import Path
 
 import pytest
 
 from e2e.shop import Shop
+from probe.record import read_answers
 
 
 @pytest.fixture(autouse=True)
@@ -44,9 +46,45 @@ def test_what_the_code_from_before_can_live_with_is_migrated_while_the_site_serv
     assert "opened" not in {entry["event"] for entry in shop.journal()[-8:]}
 
 
-def test_the_operator_has_the_last_word_on_the_way(lone: Shop) -> None:
-    run = lone.deploy("v1_2", django_release_strategy="window")
+def test_a_release_that_the_first_host_does_not_answer_with_starts_on_no_other(
+    shop: Shop, record: Path, tmp_path: Path
+) -> None:
+    wanted = {
+        "django_release_smoke_tests": [{"path": "/orders/", "contains": "version 1<"}],
+        "django_release_smoke_seconds": 2,
+    }
+    with shop.visitors(record):
+        run = shop.deploy("v1_1", django_release_summary_file=str(tmp_path / "deploy.json"), **wanted)
+    assert run.status == 2
+    assert "FAILED in the phase activate of v1_1" in run.words
+    assert (shop.versions(), seen(shop, record)) == ({"1"}, {"app 1", "app 1.1"})
+    assert {answer.version for answer in read_answers(record) if answer.node == "web2"} == {"1"}
+    summary = json.loads((tmp_path / "deploy.json").read_text())
+    assert (summary["succeeded"], summary["outcome"]) == (False, "failed in the phase activate")
+    assert [failure.partition(":")[0] for failure in summary["failures"]] == ["web1"]
+    assert (summary["way"], summary["migrations"], summary["closed_seconds"]) == ("restart", [], 0.0)
+
+
+def test_the_operator_has_the_last_word_on_the_way_and_programs_get_a_summary(lone: Shop, tmp_path: Path) -> None:
+    run = lone.deploy(
+        "v1_2", django_release_strategy="window", django_release_summary_file=str(tmp_path / "deploy.json")
+    )
     assert run.status == 0, run.output
+    summary = json.loads((tmp_path / "deploy.json").read_text())
+    assert [one["phase"] for one in summary["phases"]] == ["prepare", "plan", "close", "migrate", "activate", "reopen"]
+    assert summary["seconds"] > summary["closed_seconds"] > summary["migration_seconds"] > 0
+    assert summary["migrations"] == summary["applied"] == ["orders.0002_order_note"]
+    assert {
+        name: summary[name] for name in ("site", "version", "succeeded", "outcome", "failures", "hosts", "way")
+    } == {
+        "site": "shop",
+        "version": "v1_2",
+        "succeeded": True,
+        "outcome": "done",
+        "failures": [],
+        "hosts": ["web1"],
+        "way": "window",
+    }
     assert "PLAN shop is closed for 1 migration(s)" in run.words
     assert lone.journal()[-1]["event"] == "deploy ended"
     assert [entry["event"] for entry in lone.journal() if entry["event"] in ("opened", "closed")][-2:] == [

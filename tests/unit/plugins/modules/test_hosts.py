@@ -494,7 +494,8 @@ def test_deploy_record(deploy: RunModule, site: StateDirectory) -> None:
         assert deploy("phase", check, phase="migrate").get("failed", False) is False
         held = deploy("told", check)["held_by"]
         assert (held or {}).get("phase") == (None if check else "migrate")
-        assert deploy("ended", check, outcome="done")["held_by"] is None
+        ended = deploy("ended", check, outcome="done")
+        assert (ended["held_by"], (ended["summary"] or {}).get("outcome")) == (None, None if check else "done")
     assert [entry["event"] for entry in site.journal(5)] == ["deploy begun", "deploy phase", "deploy ended"]
 
 
@@ -505,6 +506,7 @@ def test_the_deploy_lock_says_who_has_it(deploy: RunModule) -> None:
     assert "(phase prepare, process 1)" in refused["msg"]
     assert "-e django_release_take_over=true" in refused["msg"]
     assert refused["held_by"]["release"] == "r1"
+    assert deploy("ended", user="bob", outcome="failed")["summary"] is None
     assert deploy("begun", user="bob", release="r2", take_over=True)["held_by"]["holder"]["user"] == "bob"
 
 
