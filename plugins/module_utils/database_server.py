@@ -7,6 +7,7 @@ Passwords are hashed here, so that they reach neither a list of processes nor a 
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import hmac
 import ipaddress
@@ -125,6 +126,8 @@ class Server:
 
     label = ""
     state_query = ""
+    sessions_query = ""  # A line for each session of the user: its number, and the address that it comes from
+    end_session = ""
 
     def __init__(
         self,
@@ -251,7 +254,8 @@ class Server:
     def ensure(self, check: bool) -> tuple[list[str], list[dict[str, str]], list[str]]:
         """Bring the server to what the site needs.
 
-        Gives what was done, or would be, the differences of files, and what still lets former clients in.
+        Gives what was done, or would be, the differences of files, and what still lets former clients in. Where they are dropped,
+        their sessions are ended too.
         """
         state = self.ask_or_start(check)
         if state is None:
@@ -277,7 +281,36 @@ class Server:
                 write_file(path, content.encode())
                 self.systemctl("restart", self.unit())
                 self.until(lambda now: not self.is_deaf(now), "restarted")
+        if not self.keeps_former and not check:
+            self.end_former_sessions()
         return done, files, former
+
+    def end_former_sessions(self) -> None:
+        """End the sessions from elsewhere than the clients: who is in is not asked again who lets them in. Raises ServerError."""
+        deadline = time.monotonic() + START_SECONDS
+        while former := self.former_sessions():
+            if time.monotonic() >= deadline:
+                raise ServerError(f"{self.label} does not end the sessions of former clients: {', '.join(former)}")
+            for number in former:
+                with contextlib.suppress(ServerError):  # It may have ended by itself
+                    self.run(self.end_session.format(number=number))
+            time.sleep(POLL_SECONDS)
+
+    def former_sessions(self) -> list[str]:
+        """Number the user's sessions from elsewhere than this host and the clients."""
+        sessions = [line.partition(" ") for line in self.run(self.sessions_query.format(user=self.user)).splitlines()]
+        return [number for number, _, address in sessions if not self.is_client(address)]
+
+    def is_client(self, address: str) -> bool:
+        """Tell whether an address, or the name that a server shows for one, is this host's or a client's."""
+        try:
+            places = networks([address])
+        except ServerError:
+            return False
+        return all(
+            any(place.version == client.version and place.subnet_of(client) for client in self.clients)
+            for place in places
+        )
 
 
 class PostgreSQL(Server):
@@ -296,6 +329,10 @@ SELECT json_build_object(
   'hba', current_setting('hba_file'),
   'loaded', extract(epoch FROM pg_conf_load_time()));
 """
+    sessions_query = """
+SELECT pid || ' ' || host(client_addr) FROM pg_stat_activity WHERE usename = '{user}' AND client_addr IS NOT NULL
+"""
+    end_session = "SELECT pg_terminate_backend({number})"
 
     def installed(self) -> bool:
         """Look for what Debian starts a cluster with."""
@@ -377,6 +414,7 @@ SELECT json_build_object(
                 write_file(path, before.encode(), status.st_mode & 0o777, owner=owner)
                 raise ServerError(f"PostgreSQL refuses {path}: {faults}")
             self.run("SELECT pg_reload_conf()")
+            self.until(lambda now: now["loaded"] > state["loaded"], "told who may connect")
         return [(before, after)]
 
 
@@ -396,6 +434,11 @@ SELECT JSON_OBJECT(
   'charset', (SELECT default_character_set_name FROM information_schema.schemata WHERE schema_name = '{name}'),
   'listen', coalesce(nullif(@@bind_address, ''), '*'));
 """
+    sessions_query = """
+SELECT CONCAT(id, ' ', IF(host LIKE '%:%', LEFT(host, CHAR_LENGTH(host) - CHAR_LENGTH(SUBSTRING_INDEX(host, ':', -1)) - 1), host))
+FROM information_schema.processlist WHERE user = '{user}'
+"""
+    end_session = "KILL {number}"
 
     def installed(self) -> bool:
         """Look for the server's program."""

@@ -1,7 +1,8 @@
 """The deploy of a site on a host: who is at it, in which phase, and what has been done. One file, ``deploy.json``.
 
 The file is the deploy lock: it comes into being with link(2), which only one of two can do, and goes when the deploy is over.
-One that is left by a controller that died names its holder and the phase that it died in.
+One that is left by a controller that died names its holder and the phase that it died in. ``left_behind.json`` is there for longer:
+it names the web hosts that the last deploy has left behind.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from typing import Any, Optional
 
@@ -36,6 +38,7 @@ class DeployRecord:
         """Name the record; nothing is read yet."""
         self.directory = directory
         self.path = directory.deploy_file
+        self.left_behind_file = directory.path / "left_behind.json"
 
     def read(self) -> Optional[dict[str, Any]]:
         """Read the record of an unfinished deploy, None where there is none."""
@@ -84,7 +87,15 @@ class DeployRecord:
         write_file(self.path, json.dumps({**content, "phase": phase}).encode(), 0o664)
         self._record("deploy phase", holder, phase=phase, release=content.get("release"), **(details or {}))
 
-    def end(self, outcome: str, holder: dict[str, Any], settled: bool = True) -> bool:
+    def left_behind(self) -> list[str]:
+        """Name the web hosts that the site's last deploy has left behind, because they were gone."""
+        try:
+            content = json.loads(read_plain(self.left_behind_file))
+        except (FileNotFoundError, NotADirectoryError, ValueError, NotPlainError):
+            return []
+        return [name for name in content if isinstance(name, str)] if isinstance(content, list) else []
+
+    def end(self, outcome: str, holder: dict[str, Any], settled: bool = True, left_behind: Sequence[str] = ()) -> bool:
         """Give the lock back, if it is this holder's; gives whether it was.
 
         Where the site is ``settled``, nothing of the deploy is to be taken back any more, and how to is forgotten.
@@ -94,6 +105,10 @@ class DeployRecord:
         content = self.read() or {}
         if settled:
             Job(self.directory.migration_file).forget()
+        if left_behind:
+            write_file(self.left_behind_file, json.dumps(list(left_behind)).encode(), 0o664)
+        else:
+            self.left_behind_file.unlink(missing_ok=True)
         self.path.unlink()
         sync_directory(self.path.parent)
         self._record("deploy ended", holder, outcome=outcome, release=content.get("release"))

@@ -54,7 +54,7 @@ options:
     description:
       - What becomes of those whom a former call let in and who are not among O(clients).
       - With V(kept) they still get in, because the live release may come from there; RV(former) names them. V(dropped) is for
-        when the new release works. On MariaDB these are all of the user's accounts for other hosts.
+        when the new release works, and ends their sessions. On MariaDB these are all of the user's accounts for other hosts.
     type: str
     choices: [kept, dropped]
     default: kept

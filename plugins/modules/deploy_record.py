@@ -53,6 +53,11 @@ options:
     description: With O(state=ended), whether the site is whole, so that nobody has to take back what the deploy has migrated.
     type: bool
     default: true
+  left_behind:
+    description: With O(state=ended), the site's web hosts that were gone and have not come along.
+    type: list
+    elements: str
+    default: []
   take_over:
     description: Take the lock over from another run, deliberately.
     type: bool
@@ -90,6 +95,11 @@ summary:
   description: The deploy summed up, with C(seconds), C(phases), C(closed_seconds) and C(outcome); none where it was not this run's to end.
   returned: with O(state=ended)
   type: dict
+left_behind:
+  description: The site's web hosts that were gone, and have not come along with its last deploy.
+  returned: always
+  type: list
+  elements: str
 held_by:
   description: The record of an unfinished deploy, or none.
   returned: always
@@ -118,6 +128,7 @@ ARGUMENTS: dict[str, Any] = {
         "release": {"type": "str", "default": ""},
         "outcome": {"type": "str", "default": ""},
         "settled": {"type": "bool", "default": True},
+        "left_behind": {"type": "list", "elements": "str", "default": []},
         "take_over": {"type": "bool", "default": False},
         "holder": {"type": "dict", "default": {}},
     },
@@ -152,11 +163,16 @@ def main() -> None:
         elif params["state"] == "phase" and not module.check_mode:
             record.enter(params["phase"], holder, params["details"])
         elif params["state"] == "ended" and not module.check_mode:
-            was_ours = record.end(params["outcome"], holder, params["settled"])
+            was_ours = record.end(params["outcome"], holder, params["settled"], params["left_behind"])
             summed = summary(directory.journal(SUMMED_ENTRIES)) if was_ours else None
         phase = "prepare" if params["state"] == "begun" else params["phase"]
         module.exit_json(
-            held_by=record.read(), ours=record.held(holder), phase=phase, status=directory.status(), summary=summed
+            held_by=record.read(),
+            left_behind=record.left_behind(),
+            ours=record.held(holder),
+            phase=phase,
+            status=directory.status(),
+            summary=summed,
         )
     except (StateError, OSError) as error:
         module.fail_json(msg=printable(str(error)))

@@ -126,6 +126,11 @@ unfinished_deploy:
   description: The record of a deploy that is under way or has died, or none.
   returned: always
   type: dict
+left_behind:
+  description: The site's web hosts that were gone, and have not come along with its last deploy, as this host knows it.
+  returned: always
+  type: list
+  elements: str
 pages:
   description: The directory of the pages that visitors get where no window has its own.
   returned: always
@@ -279,10 +284,12 @@ def main() -> None:
                 changed = directory.open(wanted_window(params), params["by"], params["from"], params["secret"])
             else:
                 changed = directory.close(params["by"], params["from"], only=params["id"], force=params["force"])
+        deploy = DeployRecord(directory)
         said: dict[str, Any] = {
             "status": directory.status(),
             "journal": directory.journal(SHOWN_ENTRIES),
-            "unfinished_deploy": DeployRecord(directory).read(),
+            "unfinished_deploy": deploy.read(),
+            "left_behind": deploy.left_behind(),
             "pages": str(directory.pages),
         }
         if params["state"] == "absent":

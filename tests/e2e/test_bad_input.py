@@ -77,6 +77,11 @@ def test_project_without_requirements(shop: Shop) -> None:
     refused(shop, "deploy.yml", {"django_release_requirements": "deps.txt"}, *sentences)
 
 
+def test_a_host_that_is_none_of_the_sites(shop: Shop) -> None:
+    sentences = ("django_release_ignore_hosts names web9", "for instance -e django_release_ignore_hosts=web1")
+    refused(shop, "deploy.yml", {"django_release_ignore_hosts": "web9"}, *sentences)
+
+
 def test_summary_in_no_directory(shop: Shop) -> None:
     variables: dict[str, object] = {"django_release_summary_file": "/nowhere/deploy.json"}
     refused(shop, "deploy.yml", variables, "django_release_summary_file is '/nowhere/deploy.json'", "Make it")

@@ -51,6 +51,7 @@ def version_2(shop: Shop) -> None:
 def on_the_demo(shop: Shop, command: str) -> str:
     for written, meant in VERSIONS_OF_THE_DEMO.items():
         command = command.replace(written, meant)
+    command = command.replace("web2.example.com", "web1")
     return command.replace("/var/lib/intermission", str(shop.root / "web1/state"))
 
 

@@ -127,6 +127,24 @@ def test_a5_a_host_that_cannot_be_reached_stops_the_deploy_for_all(shop: Shop) -
     assert "phase close" not in run.words
 
 
+def test_a_host_that_is_gone_is_left_behind_where_it_is_named_and_comes_along_when_it_is_back(shop: Shop) -> None:
+    gone = {**WEB2_BY_SSH_TO_A_CLOSED_PORT, "django_release_ignore_hosts": "web2"}
+    refused = shop.deploy("v2", **gone)
+    assert refused.status == 2
+    assert "web2 would serve the old code on the migrated database when it is back" in refused.words
+    assert (shop.versions(), shop.kinds("POST")) == ({"1"}, {"app"})
+    run = shop.deploy("v1_1", **gone)
+    assert run.status == 0, run.output
+    assert "Without web2, which cannot be reached until a deploy takes it along." in run.words
+    assert "web2 is left behind: deploy again when it is back." in run.words
+    assert [shop.ask(node).version for node in NODES] == ["1.1", "1"]
+    assert [entry["left_behind"] for entry in shop.current_status()["hosts"]] == [False, True]
+    back = shop.deploy("v1_1", django_release_ignore_hosts=["web2"])
+    assert back.status == 0, back.output
+    assert shop.versions() == {"1.1"}
+    assert [entry["left_behind"] for entry in shop.current_status()["hosts"]] == [False, False]
+
+
 def test_a5_a_host_that_drops_out_after_it_was_closed_stops_the_migration(shop: Shop) -> None:
     """The host vanishes between its proof and the migration: the others reopen, the run fails and names it."""
     late = dict(WEB2_BY_SSH_TO_A_CLOSED_PORT)

@@ -21,7 +21,9 @@ ROLES = sorted(path.name for path in (CHECKOUT / "roles").iterdir() if path.is_d
 
 def syntax_check(tmp_path: Path, *playbooks: str) -> str:
     inventory = tmp_path / "hosts.yml"
-    inventory.write_text("intermission_selected: {hosts: {web1: }}\n")
+    inventory.write_text(
+        "intermission_selected: {hosts: {web1: }, children: {intermission_deployed: {hosts: {web1: }}}}\n"
+    )
     ran = forked_ansible.run("ansible-playbook", "--syntax-check", "-i", str(inventory), *playbooks, cwd=tmp_path)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "WARNING" not in ran.stderr, ran.stderr

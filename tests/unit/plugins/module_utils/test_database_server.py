@@ -136,6 +136,7 @@ class Play:
         self.verbs: list[str] = []
         self.answers = self.active = self.restart_helps = True
         self.hba_fault = ""
+        self.sessions: dict[str, str] = {}
         monkeypatch.setattr(server, "run", self.run)
         monkeypatch.setattr(server, "installed", lambda: True)
         monkeypatch.setattr(database_server, "_run", self.run_program)
@@ -147,7 +148,14 @@ class Play:
             return self.hba_fault
         if "JSON_OBJECT" in sql or "json_build_object" in sql:
             return json.dumps(self.state)
+        if sql == self.server.sessions_query.format(user="shop"):
+            return "".join(f"{number} {address}\n" for number, address in self.sessions.items())
         self.said.append(sql)
+        if "pg_reload_conf" in sql:
+            self.state["loaded"] += 1
+        for number in list(self.sessions):
+            if sql == self.server.end_session.format(number=number):
+                del self.sessions[number]
         return ""
 
     def run_program(self, command: list[str], text: str = "") -> subprocess.CompletedProcess[str]:
@@ -363,6 +371,32 @@ def test_a_server_that_is_stopped_is_started(postgresql: Callable[..., Play]) ->
     assert play.verbs == []
     assert play.ensure() == []
     assert play.verbs == ["start"]
+
+
+@pytest.mark.parametrize("kind", ["postgresql", "mariadb"])
+def test_sessions_of_former_clients_are_ended_with_their_way_in(
+    monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, kind: str
+) -> None:
+    monkeypatch.setattr(database_server, "POLL_SECONDS", 0.0)
+    play: Play = request.getfixturevalue(kind)(["10.0.0.9", "10.1.0.0/16"])
+    stay = {"11": "10.0.0.9", "12": "10.1.2.3", "13": "127.0.0.1", "14": "::1", "15": "localhost"}
+    go = {"21": "10.0.0.8", "22": "fd00::8", "23": "gone.invalid"}
+    play.sessions = {**stay, **go}
+    play.ensure()
+    play.server.keeps_former = False
+    play.ensure(check=True)
+    assert play.sessions == {**stay, **go}
+    play.ensure()
+    assert play.sessions == stay
+
+
+def test_sessions_that_do_not_end_are_told(monkeypatch: pytest.MonkeyPatch, postgresql: Callable[..., Play]) -> None:
+    monkeypatch.setattr(database_server, "START_SECONDS", 0.0)
+    play = postgresql([])
+    play.server.keeps_former = False
+    play.sessions = {"21": "10.0.0.8"}
+    with pytest.raises(ServerError, match="does not end the sessions of former clients: 21"):
+        play.ensure()
 
 
 @pytest.mark.parametrize("check", [True, False])

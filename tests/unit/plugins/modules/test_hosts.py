@@ -499,6 +499,23 @@ def test_deploy_record(deploy: RunModule, site: StateDirectory) -> None:
     assert [entry["event"] for entry in site.journal(5)] == ["deploy begun", "deploy phase", "deploy ended"]
 
 
+def test_who_is_left_behind_is_known_until_a_deploy_takes_all_along(deploy: RunModule) -> None:
+    for gone in (["web3"], []):
+        deploy("begun")
+        assert deploy("ended", outcome="done", left_behind=gone)["left_behind"] == gone
+        assert deploy("begun", user="bob")["left_behind"] == gone
+        assert deploy("ended", left_behind=["web1"])["left_behind"] == gone
+        deploy("ended", user="bob", left_behind=gone)
+
+
+@pytest.mark.parametrize("content", ["{", "{}", '"web3"', "[1]"])
+def test_a_damaged_note_of_who_is_left_behind_names_nobody(
+    deploy: RunModule, site: StateDirectory, content: str
+) -> None:
+    (site.path / "left_behind.json").write_text(content)
+    assert deploy("told")["left_behind"] == []
+
+
 def test_the_deploy_lock_says_who_has_it(deploy: RunModule) -> None:
     deploy("begun", release="r1")
     refused = deploy("begun", user="bob", release="r2")
