@@ -83,6 +83,23 @@ def test_5_restarts_of_the_app_and_reloads_of_nginx_lose_no_request(
     assert set(facts["classes"]) == {"app 1.1"}
 
 
+def test_6_a_host_that_only_the_controller_cannot_reach_is_kept_out_of_the_database_until_a_deploy_takes_it_along(
+    site: Fleet,
+) -> None:
+    assert site.ask("web2.example.com", "/orders/").version == "1.1"
+    gone = {"ansible_port": "{{ 1 if inventory_hostname == 'web2.example.com' else 22 }}"}
+    run = site.deploy("v2", django_release_ignore_hosts="web2.example.com", **gone)
+    assert run.status == 0, run.output
+    assert "Without web2.example.com, which cannot be reached, and is kept out of the database" in run.words
+    assert (site.ask("web1.example.com", "/orders/").version, site.ask("web2.example.com", "/orders/").status) == (
+        "2",
+        500,
+    )
+    back = site.deploy("v2")
+    assert back.status == 0, back.output
+    assert site.versions() == {"2"}
+
+
 def test_a16_the_background_workers_stand_still_while_it_migrates(web_hosts: list[Host]) -> None:
     for host in web_hosts:
         units = "--unit shop-worker-ticker --unit shop"
