@@ -10,7 +10,7 @@ import re
 from datetime import datetime, timezone
 from typing import Any
 
-from ansible_collections.intermission.django.plugins.module_utils.engine import Database, private
+from ansible_collections.intermission.django.plugins.module_utils.engine import Database, compare, private
 from ansible_collections.intermission.django.plugins.module_utils.engine_mysql import MySQL
 from ansible_collections.intermission.django.plugins.module_utils.engine_postgresql import PostgreSQL
 from ansible_collections.intermission.django.plugins.module_utils.engine_sqlite import SQLite
@@ -35,9 +35,10 @@ def back_up(database: Database, directory: str, trial_megabytes: int) -> str:
     with open(partial, "wb", opener=private):
         pass
     try:
+        before = database.own_rows() if database.is_tried(trial_megabytes) else None
         database.dump(partial)
-        if database.is_tried(trial_megabytes):
-            database.try_backup(partial)
+        if before is not None:
+            compare(database.name, before, database.own_rows(), database.try_backup(partial, before))
         for path in (partial, directory):
             sync(path)
         os.replace(partial, backup)

@@ -183,6 +183,18 @@ def test_a_backup_that_is_not_whole_stops_before_anything_is_touched(migrated: P
     assert migrated.migrate(trial_megabytes=0)["failure"] == ""
 
 
+def test_a_backup_is_whole_although_the_site_goes_on_writing(migrated: Project) -> None:
+    fill(migrated, "oolong")
+    migrated.add("tea", "0002_price", ADD, after="0001_initial")
+    settings = migrated.path / "settings.py"
+    meanwhile = LOSES_ROWS.replace("connect(path)", "connect(self.name)").replace(
+        "DELETE FROM tea_leaf", "INSERT INTO tea_leaf (name) VALUES ('assam')"
+    )
+    settings.write_text(settings.read_text() + meanwhile)
+    assert migrated.migrate(trial_megabytes=100)["failure"] == ""
+    assert rows(migrated) == ["oolong", "assam"]
+
+
 MARK = "\n    intermission = {mark!r}\n    operations = ["
 
 
