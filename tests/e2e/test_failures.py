@@ -59,8 +59,12 @@ def test_a_failed_migration_holds_the_site_closed_and_says_what_to_do(shop: Shop
 
 
 def test_a_second_deploy_that_fails_before_it_migrates_keeps_the_site_closed(lone: Shop) -> None:
-    """The first has left the database between two versions: the code from before must not be started on it."""
+    """The first has left the database between two versions: the code from before must not be started on it, nor the site opened."""
+    assert lone.playbook("playbooks/maintenance_on.yml").status == 0
     assert lone.deploy("fails_halfway").status == 2
+    off = lone.playbook("playbooks/maintenance_off.yml")
+    assert off.status == 2
+    assert "closed by a deploy that is under way or has failed" in off.words
     run = lone.deploy("v2", maintenance_window_proof_url="http://127.0.0.1:1/", maintenance_window_proof_seconds=0)
     assert run.status == 2
     assert "FAILED in the phase close of v2" in run.words
