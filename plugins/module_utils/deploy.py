@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timezone
 from typing import Any, Optional
 
@@ -28,6 +28,7 @@ from ansible_collections.intermission.django.plugins.module_utils.state import (
 )
 
 BEGINNINGS = ("deploy begun", "deploy taken over")
+LAST_PHASE = "reopen"
 IDENTITY = ("user", "host", "pid", "started")
 
 
@@ -80,11 +81,16 @@ class DeployRecord:
         return content is not None and same_holder(content["holder"], holder)
 
     def enter(self, phase: str, holder: dict[str, Any], details: Optional[dict[str, Any]] = None) -> None:
-        """Note that the deploy goes into a phase, and what is known by then. Raises StateError where the lock is another's now."""
-        content = self.read()
-        if content is None or not same_holder(content["holder"], holder):
-            raise StateError(f"the deploy lock {self.path} is no longer ours: somebody has taken this deploy over")
-        write_file(self.path, json.dumps({**content, "phase": phase}).encode(), 0o664)
+        """Note that the deploy goes into a phase, and what is known by then. Raises StateError where the lock is another's now.
+
+        In the last phase, whose release is live on all hosts, nothing of the deploy is to be taken back any more.
+        """
+        with self._kept(holder) as content:
+            if content is None:
+                raise StateError(f"the deploy lock {self.path} is no longer ours: somebody has taken this deploy over")
+            if phase == LAST_PHASE:
+                Job(self.directory.migration_file).forget()
+            write_file(self.path, json.dumps({**content, "phase": phase}).encode(), 0o664)
         self._record("deploy phase", holder, phase=phase, release=content.get("release"), **(details or {}))
 
     def left_behind(self) -> list[str]:
@@ -100,19 +106,29 @@ class DeployRecord:
 
         Where the site is ``settled``, nothing of the deploy is to be taken back any more, and how to is forgotten.
         """
-        if not self.held(holder):
-            return False
-        content = self.read() or {}
-        if settled:
-            Job(self.directory.migration_file).forget()
-        if left_behind:
-            write_file(self.left_behind_file, json.dumps(list(left_behind)).encode(), 0o664)
-        else:
-            self.left_behind_file.unlink(missing_ok=True)
-        self.path.unlink()
-        sync_directory(self.path.parent)
+        with self._kept(holder) as content:
+            if content is None:
+                return False
+            if settled:
+                Job(self.directory.migration_file).forget()
+            if left_behind:
+                write_file(self.left_behind_file, json.dumps(list(left_behind)).encode(), 0o664)
+            else:
+                self.left_behind_file.unlink(missing_ok=True)
+            self.path.unlink()
+            sync_directory(self.path.parent)
         self._record("deploy ended", holder, outcome=outcome, release=content.get("release"))
         return True
+
+    @contextlib.contextmanager
+    def _kept(self, holder: dict[str, Any]) -> Iterator[Optional[dict[str, Any]]]:
+        """Read the record, None where it is not this holder's, and let nobody take the deploy over meanwhile."""
+        if self.read() is None:
+            yield None
+            return
+        with self.directory.locked():
+            content = self.read()
+            yield content if content is not None and same_holder(content["holder"], holder) else None
 
     def _record(self, event: str, holder: dict[str, Any], **details: Any) -> None:
         with contextlib.suppress(FileNotFoundError):

@@ -9,8 +9,10 @@ from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import pytest
+from ansible_collections.intermission.django.plugins.module_utils import deploy, state
 from ansible_collections.intermission.django.plugins.module_utils.controller import identity, is_dead, process_started
 from ansible_collections.intermission.django.plugins.module_utils.deploy import DeployRecord, same_holder, summary
+from ansible_collections.intermission.django.plugins.module_utils.files import write_file
 from ansible_collections.intermission.django.plugins.module_utils.state import StateDirectory, StateError
 
 ADA = {"user": "ada", "host": "laptop", "pid": 11, "started": "100"}
@@ -71,6 +73,36 @@ def test_a_run_whose_lock_was_taken_over_goes_no_further(site: StateDirectory) -
     held = record.read()
     assert held is not None
     assert held["phase"] == "prepare"
+
+
+def test_nobody_takes_a_deploy_over_while_a_killed_run_still_notes_something(
+    site: StateDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a run has begun on a host outlives it; what it writes must not come in place of the next run's lock."""
+    record = DeployRecord(site)
+    record.begin(ADA, "r1", take_over=False)
+    monkeypatch.setattr(state, "LOCK_SECONDS", 0)
+
+    def take_over(*_arguments: object) -> None:
+        with pytest.raises(StateError, match="is held by"):
+            DeployRecord(site).begin(BOB, "r2", take_over=True)
+
+    monkeypatch.setattr(deploy, "write_file", take_over)
+    record.enter("migrate", ADA)
+    monkeypatch.setattr(deploy, "write_file", write_file)
+    monkeypatch.setattr(deploy, "sync_directory", take_over)
+    assert record.end("done", ADA)
+
+
+def test_a_release_that_is_live_on_all_hosts_is_what_the_next_deploy_goes_back_to(site: StateDirectory) -> None:
+    """Else the next one, where it fails, would take this one's migrations back too, below this one's code."""
+    site.migration_file.write_text("{}")
+    record = DeployRecord(site)
+    record.begin(ADA, "r1", take_over=False)
+    record.enter("activate", ADA)
+    assert site.migration_file.exists()
+    record.enter("reopen", ADA)
+    assert not site.migration_file.exists()
 
 
 def test_the_same_run_may_begin_again(site: StateDirectory) -> None:
