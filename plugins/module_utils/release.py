@@ -10,6 +10,7 @@
       environment       -> environments/<digest>, swapped with current
       maintenance.env   MAINTENANCE_MODE, where a playbook has set it; maintenance.env.applied tells whether the app has taken it up
       live.json         what was last activated and answered: release, environment digest, when
+      .lock             held by who changes any of this (flock(2))
       units/            the systemd units that each environment was run with, <digest>.json
       shared/           what outlives releases: static files, uploads. The only one of these that the site's account may change
       shared/private/   what nobody but that account may read, such as an SQLite database
@@ -17,6 +18,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -26,7 +29,7 @@ import stat
 import subprocess
 import tarfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Optional
@@ -143,6 +146,16 @@ class Releases:
         ]
         own += [(self.shared, user, MODE), (self.shared / "private", user, PRIVATE_MODE)]
         return own + [(Path(path), user, MODE) for path in writable]
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Wait for what a run before is still at here, and keep others waiting.
+
+        The deploy lock is of runs: what a killed one has begun goes on, and two builds of one virtualenv spoil each other.
+        """
+        with open(self.root / ".lock", "w", opener=_private) as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
     def unpack(self, archive: Path, release: str, version: str, origin: str) -> bool:
         """Unpack an archive as a release, whole or not at all, and remove it; gives whether it was not there before.
@@ -322,6 +335,10 @@ class Releases:
     def _wheels(self, release: str) -> list[Path]:
         """List the wheels that came with a release."""
         return sorted((self.path(release) / PACKAGES).glob("*.whl"))
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW, 0o600)
 
 
 def _holds(file: Path, content: str) -> bool:

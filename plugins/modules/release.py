@@ -145,6 +145,7 @@ target:
   type: dict
 """
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -158,6 +159,7 @@ from ansible_collections.intermission.django.plugins.module_utils.release import
 from ansible_collections.intermission.django.plugins.module_utils.setting import EnvironmentSetting
 
 STATES = ["present", "unpacked", "target", "installed", "prepared", "current", "live", "pruned", "told"]
+LOCKING = ("unpacked", "installed", "prepared", "current", "live", "pruned")
 ARGUMENTS: dict[str, Any] = {
     "argument_spec": {
         "root": {"type": "path", "required": True},
@@ -249,7 +251,8 @@ def main() -> None:
         elif module.check_mode:
             changed = would_change(releases, params)
         else:
-            changed, removed = apply(releases, params)
+            with releases.locked() if params["state"] in LOCKING else contextlib.nullcontext():
+                changed, removed = apply(releases, params)
         setting = EnvironmentSetting(releases.setting_file)
         closed_by_setting = setting.is_on()
         closing_by_setting = closed_by_setting and not setting.is_applied()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import fcntl
 import importlib
 import json
 import os
@@ -12,6 +13,8 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.intermission.django.plugins.module_utils.release import COMPLETE, ReleaseError, Releases
+
+from unit.plugins.conftest import RunModule
 
 NOTHING: dict[str, str] = {"requirements.txt": ""}
 
@@ -354,6 +357,19 @@ def test_a_virtualenv_is_built_once_and_again_where_it_is_not_whole(host: Host, 
     installed.unlink()
     assert host.releases.build_virtualenv("r1", *arguments)
     assert installed.exists()
+
+
+def test_a9_what_a_killed_run_is_still_building_is_waited_for(
+    host: Host, python: str, run_module: RunModule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host.unpack("r1")
+    installed = {"root": str(host.root), "state": "installed", "id": "r1", "python": python}
+    wait = fcntl.flock
+    with host.releases.locked(), monkeypatch.context() as patched:
+        patched.setattr(fcntl, "flock", lambda stream, how: wait(stream, how | fcntl.LOCK_NB))
+        assert "Resource temporarily unavailable" in run_module("release", installed)["msg"]
+        assert run_module("release", {**installed, "state": "told"})["runnable"] is False
+    assert run_module("release", installed)["changed"]
 
 
 def test_requirements_that_cannot_be_installed_are_told_and_tried_again(host: Host, python: str) -> None:
