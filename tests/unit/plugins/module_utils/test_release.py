@@ -9,13 +9,14 @@ import subprocess
 import sys
 import tarfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ansible_collections.intermission.django.plugins.module_utils.release import COMPLETE, ReleaseError, Releases
 
-from unit.plugins.conftest import RunModule
-
+RunModule = Callable[..., dict[str, Any]]
 NOTHING: dict[str, str] = {"requirements.txt": ""}
 
 
