@@ -200,6 +200,7 @@ def migrate(request: dict[str, Any], tell: Tell) -> dict[str, Any]:
             raise DatabaseFault("; ".join(result["faults"]))
         with database.lock(request["lock_seconds"], lambda holder: tell(stage="waiting", holder=holder)):
             entries = pending(alias, targets)
+            refuse_the_unplanned(entries, request["planned"])
             if result["before"] is None:
                 result["before"] = applied(alias)
             tables = set(connection.introspection.table_names())
@@ -231,6 +232,15 @@ def migrate(request: dict[str, Any], tell: Tell) -> dict[str, Any]:
         result["failure"] = f"{type(error).__name__}: {error}"
         result["traceback"] = traceback.format_exc()[-4000:]
     return result
+
+
+def refuse_the_unplanned(entries: Sequence[dict[str, Any]], planned: Sequence[str] | None) -> None:
+    """Raise DatabaseFault where more is pending than the plan had: an SQLite database that is gone comes back empty, for instance."""
+    strange = [entry["label"] for entry in entries if planned is not None and entry["label"] not in planned]
+    if strange:
+        raise DatabaseFault(
+            f"the database is another than the one that was planned for: {', '.join(strange)} is pending now, and was not then"
+        )
 
 
 def undo(request: dict[str, Any], tell: Tell) -> dict[str, Any]:

@@ -45,6 +45,7 @@ NEWS_BYTES = 2**20
 # What a request has besides its verb and the alias of its database
 DEFAULTS: dict[str, Any] = {
     "targets": None,
+    "planned": None,
     "backup_directory": None,
     "keep_backups": 5,
     "trial_megabytes": 0,

@@ -69,6 +69,10 @@ options:
       - Last wanted migration of each app, to go back to; all apps that are not named are taken back to nothing.
       - Forwards to the end of the release's own migrations where it is left out.
     type: dict
+  planned:
+    description: With O(state=migrated), the migrations of the plan. Where others are pending by then, nothing is migrated.
+    type: list
+    elements: str
   backup_directory:
     description:
       - Where to put a backup before migrating; none is made where it is left out.
@@ -243,6 +247,7 @@ ARGUMENTS: dict[str, Any] = {
         "wait": {"type": "float", "default": 5},
         "database": {"type": "str", "default": "default"},
         "targets": {"type": "dict"},
+        "planned": {"type": "list", "elements": "str"},
         "backup_directory": {"type": "path"},
         "keep_backups": {"type": "int", "default": 5},
         "trial_megabytes": {"type": "int", "default": 0},
@@ -255,7 +260,7 @@ ARGUMENTS: dict[str, Any] = {
     "supports_check_mode": True,
 }
 HOW = ("python", "project", "environment_file", "user", "variables")
-WHAT = ("database", "targets", "backup_directory", "keep_backups", "trial_megabytes", "restores")
+WHAT = ("database", "targets", "planned", "backup_directory", "keep_backups", "trial_megabytes", "restores")
 LIMITS = ("lock_seconds", "lock_timeout", "statement_timeout")
 
 

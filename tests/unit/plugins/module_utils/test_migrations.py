@@ -119,6 +119,18 @@ def test_a_failure_half_way_tells_what_was_done(migrated: Project) -> None:
     assert names(migrated.ask()["pending"]) == ["tea.0003_fail", "tea.0004_never"]
 
 
+def test_a_database_that_is_gone_since_the_plan_is_not_made_anew(migrated: Project) -> None:
+    migrated.add("tea", "0002_price", ADD, after="0001_initial")
+    planned = [entry["label"] for entry in migrated.ask()["pending"]]
+    kept = migrated.database.rename(migrated.database.with_suffix(".kept"))
+    result = migrated.migrate(planned=planned)
+    assert "cup.0001_initial, tea.0001_initial is pending now, and was not then" in result["failure"]
+    assert (result["started"], result["backup"], migrated.tables()) == (False, None, {})
+    kept.replace(migrated.database)
+    assert migrated.migrate(planned=planned)["applied"] == planned == ["tea.0002_price"]
+    assert migrated.migrate(planned=planned)["applied"] == []
+
+
 def test_another_migration_holds_the_lock(project: Project) -> None:
     with Path(f"{project.database}.migrate-lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
