@@ -54,11 +54,15 @@ def backup_stem(database: Database) -> str:
     return re.sub(r"[^\w.-]", "_", os.path.basename(database.name))
 
 
-def forget_backups(database: Database, directory: str, keep: int) -> None:
-    """Remove all but the newest backups of a database, at least one, and nothing that is no backup."""
+def forget_backups(database: Database, made: str, keep: int) -> None:
+    """Remove all but the newest backups of a database where one was ``made``, and nothing that is no backup.
+
+    That one stays, also where its name is older than the others': the clock may have been ahead when they were made.
+    """
+    directory, newest = os.path.split(made)
     backup = re.compile(re.escape(backup_stem(database)) + r"\.\d{8}T\d{6}\.\d{6}Z" + re.escape(database.suffix))
-    copies = sorted(name for name in os.listdir(directory) if backup.fullmatch(name))
-    for name in copies[: -max(keep, 1)]:
+    others = sorted(name for name in os.listdir(directory) if backup.fullmatch(name) and name != newest)
+    for name in others[: max(len(others) + 1 - max(keep, 1), 0)]:
         os.unlink(os.path.join(directory, name))
 
 

@@ -208,7 +208,7 @@ def migrate(request: dict[str, Any], tell: Tell) -> dict[str, Any]:
                 tell(stage="backup")
                 connection.close()  # a long backup must not leave it to a server's or a firewall's idle timeout
                 result["backup"] = back_up(database, request["backup_directory"], request["trial_megabytes"])
-                forget_backups(database, request["backup_directory"], request["keep_backups"])
+                forget_backups(database, result["backup"], request["keep_backups"])
             kept = {"before": result["before"], "backup": result["backup"]}
             tell(stage="migrating", of=len(entries), **kept)
             result["started"] = True

@@ -28,6 +28,7 @@ import shutil
 import stat
 import subprocess
 import tarfile
+import time
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timezone
@@ -184,10 +185,15 @@ class Releases:
         return True
 
     def freshen(self, release: str) -> None:
-        """Date a release's files to now: collectstatic copies only what is newer than what it copied before."""
+        """Date a release's files to now: collectstatic copies only what is newer than what it copied before.
+
+        Where the clock was ahead before, to later than what the other releases' records, written after collecting, are dated to.
+        """
+        records = [record.stat().st_mtime for record in self.directory.glob("*/.release.json")]
+        date = max([time.time(), *(dated + 1 for dated in records)])
         for file in self.path(release).rglob("*"):
             if not file.is_symlink():
-                os.utime(file)
+                os.utime(file, (date, date))
 
     def mark_prepared(self, release: str, preparation: str) -> bool:
         """Note that a release has its virtualenv and static files and passed its checks, with this preparation."""

@@ -372,8 +372,19 @@ def test_old_backups_of_one_engine_are_forgotten(tmp_path: Path) -> None:
     ]
     for name in names + others:
         (tmp_path / name).touch()
-    forget_backups(postgresql(), str(tmp_path), 1)
+    forget_backups(postgresql(), str(tmp_path / names[-1]), 1)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([names[-1], *others])
+
+
+@pytest.mark.parametrize(("keep", "kept"), [(0, [0]), (1, [0]), (2, [0, 2]), (9, [0, 1, 2])])
+def test_the_backup_that_was_made_stays_although_the_clock_was_ahead_before(
+    tmp_path: Path, keep: int, kept: list[int]
+) -> None:
+    names = [f"shop.2020010{day}T000000.000000Z.dump" for day in range(1, 4)]
+    for name in names:
+        (tmp_path / name).touch()
+    forget_backups(postgresql(), str(tmp_path / names[0]), keep)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [names[number] for number in kept]
 
 
 def test_a_name_with_a_slash_stays_in_the_directory(programs: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -79,6 +80,16 @@ def test_a_releases_files_are_dated_to_now_and_what_links_lead_to_is_not(tmp_pat
     releases.freshen("r1")
     assert file.stat().st_mtime > 0
     assert outside.stat().st_mtime == 0
+
+
+def test_a_releases_files_are_newer_than_what_was_collected_when_the_clock_was_ahead(host: Host) -> None:
+    host.unpack("r1")
+    host.unpack("r2", {"requirements.txt": "", "shop.css": "tea"})
+    assert host.releases.mark_prepared("r1", "p")
+    ahead = time.time() + 3600
+    os.utime(host.releases.path("r1") / ".release.json", (ahead, ahead))
+    host.releases.freshen("r2")
+    assert (host.releases.path("r2") / "shop.css").stat().st_mtime >= ahead + 1
 
 
 def test_unpack(host: Host) -> None:
