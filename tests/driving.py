@@ -80,7 +80,7 @@ class Site:
     def start_playbook(self, name: str, *arguments: str, **variables: object) -> subprocess.Popen[str]:
         """Start a playbook that may be killed, or waited for."""
         return subprocess.Popen(
-            [str(BIN / "ansible-playbook"), *self._arguments(name, *arguments, **variables)],
+            [str(BIN / "ansible-playbook"), *self.arguments(name, *arguments, **variables)],
             cwd=CHECKOUT,
             env=self.environment,
             stdin=subprocess.DEVNULL,
@@ -90,11 +90,12 @@ class Site:
         )
 
     def playbook(self, name: str, *arguments: str, **variables: object) -> Run:
-        command = ["ansible-playbook", *self._arguments(name, *arguments, **variables)]
+        command = ["ansible-playbook", *self.arguments(name, *arguments, **variables)]
         ran = forked_ansible.run(*command, cwd=CHECKOUT, environment=self.environment)
         return Run(ran.returncode, ran.stdout, ran.stderr)
 
-    def _arguments(self, name: str, *arguments: str, **variables: object) -> list[str]:
+    def arguments(self, name: str, *arguments: str, **variables: object) -> list[str]:
+        """Write the command line of a playbook, without the program."""
         return [*self.playbook_arguments, name, *arguments, *(["-e", json.dumps(variables)] if variables else [])]
 
     def deploy(self, version: str, **variables: object) -> Run:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-import shutil
+import os
+import random
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from e2e.shop import CHECKOUT, ORDER_LINES, Shop, free_ports
+from e2e.shop import CHECKOUT, Shop, ended, free_ports, stocked
 
 DEMO = pytest.StashKey[Shop]()
+# Of all processes that share these tests out: what is chosen by chance is chosen by this
+SEED = os.environ.setdefault("FAULTS_SEED", str(random.SystemRandom().randrange(10**6)))
+
+
+def pytest_report_header() -> str:
+    return f"FAULTS_SEED={SEED}"
 
 
 @pytest.fixture(scope="session")
@@ -43,25 +49,9 @@ def shop(short_tmp: Path, pytestconfig: pytest.Config) -> Iterator[Shop]:
         site.at("v2")
         yield site
         return
-    site = Shop(short_tmp / "shop", free_ports(2))
-    with ended(site):
-        subprocess.run([sys.executable, "demo/prepare.py", str(site.root)], cwd=CHECKOUT, check=True)
-        run = site.deploy("v1")
-        assert run.status == 0, run.output
-        site.manage("generate_orders", "--lines", str(ORDER_LINES))
-        site.at("v1")
+    with stocked(short_tmp / "shop") as site:
         site.at("v2")
         yield site
-
-
-@contextmanager
-def ended(site: Shop) -> Iterator[None]:
-    """End what runs of a site, and remove it."""
-    try:
-        yield
-    finally:
-        subprocess.run([sys.executable, "demo/demo.py", "stop"], cwd=CHECKOUT, env=site.environment, check=True)
-        shutil.rmtree(site.root)
 
 
 @pytest.fixture

@@ -8,7 +8,8 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,19 @@ DEPLOYED = (
 ONE_NODE = CHECKOUT / "tests/e2e/one_node"
 ORDER_LINES = 50_000  # a quarter of what `make demo` has: enough for a migration of a second or two
 
-__all__ = ["BIN", "CHECKOUT", "NODES", "ORDER_LINES", "Answer", "Run", "Shop", "free_ports", "wait_until"]
+__all__ = [
+    "BIN",
+    "CHECKOUT",
+    "NODES",
+    "ORDER_LINES",
+    "Answer",
+    "Run",
+    "Shop",
+    "ended",
+    "free_ports",
+    "stocked",
+    "wait_until",
+]
 
 
 class Shop(Site):
@@ -106,6 +119,29 @@ class Shop(Site):
             for path in names
             if path.suffix != ".log" and path.name != "journal.jsonl" and not path.is_dir()
         }
+
+
+@contextmanager
+def stocked(root: Path) -> Iterator[Shop]:
+    """Make a shop below a folder, whose path has to be short enough for unix sockets, with version 1 and its order lines."""
+    shop = Shop(root, free_ports(len(NODES)))
+    with ended(shop):
+        subprocess.run([sys.executable, "demo/prepare.py", str(shop.root)], cwd=CHECKOUT, check=True)
+        run = shop.deploy("v1")
+        assert run.status == 0, run.output
+        shop.manage("generate_orders", "--lines", str(ORDER_LINES))
+        shop.at("v1")
+        yield shop
+
+
+@contextmanager
+def ended(shop: Shop) -> Iterator[None]:
+    """End what runs of a shop, and remove it."""
+    try:
+        yield
+    finally:
+        subprocess.run([sys.executable, "demo/demo.py", "stop"], cwd=CHECKOUT, env=shop.environment, check=True)
+        shutil.rmtree(shop.root)
 
 
 def copy_deployed(source: Path, target: Path) -> None:
