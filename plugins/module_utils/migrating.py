@@ -33,16 +33,22 @@ class Migrating:
     def begin(self, how: Mapping[str, Any], request: Mapping[str, Any]) -> None:
         """Migrate, or go on following where this deploy does so already. Raises MigrationError and OSError.
 
-        What a deploy that died has noted stays the way back: the database as it was before the first of them.
+        What a deploy that died has noted stays the way back: the database as it was before the first of them, and the release that
+        was live then, which comes as ``live`` with the request.
         """
         self._begin("migrate", how, {**request, **self.kept()})
 
     def begin_undo(self, how: Mapping[str, Any], request: Mapping[str, Any]) -> None:
-        """Take back what was done. Raises MigrationError where there is nothing to be taken back, and OSError."""
-        record = self.job.record()
-        if record is None or self.kept()["before"] is None:
+        """Take back what was done. Raises MigrationError where there is nothing to be taken back, and OSError.
+
+        Where another host has migrated, and is gone, ``before`` and ``live`` come with the request.
+        """
+        record, kept = self.job.record(), self.kept()
+        if kept["before"] is not None and record is not None:
+            request = {**request, **kept, "halfway": halfway(record)}
+        if request.get("before") is None:
             raise MigrationError("it is not known which migrations were applied before")
-        self._begin("undo", how, {**request, **self.kept(), "halfway": halfway(record)})
+        self._begin("undo", how, request)
 
     def _begin(self, verb: str, how: Mapping[str, Any], request: Mapping[str, Any]) -> None:
         record = self.job.record()
@@ -52,11 +58,12 @@ class Migrating:
                 f"a process from before is at it still ({record['name']}, since {record['since']}): wait for its end, then deploy"
                 " again"
             )
-        kept = {name: request.get(name) for name in ("before", "backup", "halfway")}
+        kept = {name: request.get(name) for name in ("before", "backup", "halfway", "live")}
+        asked = {name: value for name, value in request.items() if name != "live"}
 
         def work(tell: Tell) -> dict[str, Any]:
             try:
-                result = run(**how, tell=lambda news: tell({**kept, **news}), verb=verb, **request)
+                result = run(**how, tell=lambda news: tell({**kept, **news}), verb=verb, **asked)
                 return {**kept, **result}
             except MigrationError as error:
                 return {**kept, **UNKNOWN, "started": False, "failure": str(error)}
@@ -69,10 +76,11 @@ class Migrating:
             self.job.follow(FOR_EVER, seconds)
 
     def kept(self) -> dict[str, Any]:
-        """Give what is noted of the database as it was before: its migrations, and the backup."""
+        """Give what is noted of the site as it was before: its migrations, the backup, and the release that was live."""
         record = self.job.record() or {}
         noted = {**(record.get("progress") or {}), **(record.get("result") or {})}
-        return {"before": noted.get("before"), "backup": noted.get("backup")}
+        before = {"before": noted.get("before"), "backup": noted.get("backup")}
+        return before if before["before"] is None else {**before, "live": noted.get("live")}
 
     def wait(self, news: Optional[int], seconds: float) -> dict[str, Any]:
         """Wait for more news than so many, or for the end where none are named; give what is known then. Raises OSError."""

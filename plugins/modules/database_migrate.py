@@ -52,6 +52,16 @@ options:
     description: The deploy that the migrating is of. What goes on under another name is not followed.
     type: str
     default: ""
+  live:
+    description: With O(state=migrated), the release that is live before; with O(state=undone), see O(before).
+    type: str
+    default: ""
+  before:
+    description:
+      - With O(state=undone), the migrations that were applied before, and whole.
+      - For a host that has not migrated itself, and has no O(job) to know it from, because the one that has is gone.
+    type: list
+    elements: str
   news:
     description: How much news of the migrating is known already.
     type: int
@@ -177,6 +187,10 @@ before:
   returned: with O(state=migrated)
   type: list
   elements: str
+live:
+  description: The release that was live before, as O(live) named it.
+  returned: unless O(state=planned)
+  type: str
 applied:
   description: What was applied or reversed.
   returned: with O(state=migrated)
@@ -243,6 +257,8 @@ ARGUMENTS: dict[str, Any] = {
         "state": {"type": "str", "choices": ["planned", "migrated", "undone", "followed"], "default": "planned"},
         "job": {"type": "path"},
         "name": {"type": "str", "default": ""},
+        "live": {"type": "str", "default": ""},
+        "before": {"type": "list", "elements": "str"},
         "news": {"type": "int", "default": 0},
         "wait": {"type": "float", "default": 5},
         "database": {"type": "str", "default": "default"},
@@ -279,9 +295,9 @@ def main() -> None:
             module.exit_json(changed=changed, **plan)
         migrating = Migrating(Path(params["job"]), params["name"])
         if params["state"] == "migrated":
-            migrating.begin(how, request)
+            migrating.begin(how, {**request, "live": params["live"]})
         elif params["state"] == "undone":
-            migrating.begin_undo(how, request)
+            migrating.begin_undo(how, {**request, "before": params["before"], "live": params["live"]})
         wanted = params["news"] if params["state"] == "followed" else None
         told = migrating.wait(wanted, params["wait"])
     except PlaceError as error:

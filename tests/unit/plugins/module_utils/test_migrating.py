@@ -14,7 +14,7 @@ import pytest
 from ansible_collections.intermission.django.plugins.module_utils.migrating import DIED, Migrating
 from ansible_collections.intermission.django.plugins.module_utils.migrations import MigrationError
 
-from django_project import ADD, FAIL, Project
+from django_project import ADD, ADD_MORE, FAIL, Project
 
 SLOW = """
 from django.db import migrations
@@ -73,6 +73,36 @@ def begin(project: Project, job: Path, name: str = "r1") -> Migrating:
     migrating = Migrating(job, name)
     migrating.begin(how(project), request(project))
     return migrating
+
+
+def test_the_release_that_was_live_before_the_first_of_them_stays_the_way_back(migrated: Project, job: Path) -> None:
+    """The second deploy finds the first one's release live on the host, and not proven to be so on all hosts."""
+    before = ["cup.0001_initial", "tea.0001_initial"]
+    for number, (live, after) in enumerate([("r0", "0001_initial"), ("r1", "0002_more")], 2):
+        migrated.add("tea", f"000{number}_more", [ADD, ADD_MORE][number - 2], after=after)
+        migrating = Migrating(job, f"r{number}")
+        migrating.begin(how(migrated), request(migrated, live=live))
+        told = migrating.wait(None, 60)
+        assert (told["failure"], told["live"], told["before"]) == ("", "r0", before)
+    migrating.begin_undo(how(migrated), request(migrated))
+    undone = migrating.wait(None, 60)
+    assert (undone["undone"], undone["live"]) == ("reversed", "r0")
+    migrating.job.forget()
+    migrating.begin(how(migrated), request(migrated, live="r1"))
+    assert migrating.wait(None, 60)["live"] == "r1"
+
+
+def test_a_host_that_has_not_migrated_takes_back_what_another_has(migrated: Project, job: Path) -> None:
+    before = ["cup.0001_initial", "tea.0001_initial"]
+    migrated.add("tea", "0002_price", ADD, after="0001_initial")
+    assert migrated.migrate()["applied"] == ["tea.0002_price"]
+    migrating = Migrating(job, "r1")
+    with pytest.raises(MigrationError, match="it is not known which migrations were applied before"):
+        migrating.begin_undo(how(migrated), request(migrated, before=None))
+    migrating.begin_undo(how(migrated), request(migrated, before=before, live="r0"))
+    told = migrating.wait(None, 60)
+    assert (told["undone"], told["live"], told["failure"]) == ("reversed", "r0", "")
+    assert migrated.tables()["tea_leaf"] == ["id", "name"]
 
 
 def kill(migrating: Migrating) -> None:
