@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 QUICK := unit nginx doctor django_layer
 SCENARIOS := $(patsubst molecule/%/molecule.yml,%,$(wildcard molecule/*/molecule.yml))
 
-.PHONY: help demo demo-stop check lint $(QUICK) test django mutants browser images e2e $(SCENARIOS:%=molecule-%) bench clean
+.PHONY: help demo demo-stop check lint $(QUICK) test django mutants browser images e2e $(SCENARIOS:%=molecule-%) faults soak bench clean
 .DELETE_ON_ERROR:
 
 help:
@@ -22,6 +22,8 @@ help:
 	@echo 'make mutants    change the Django app in small ways and list what its tests do not notice; a quarter of an hour'
 	@echo 'make browser    the pages in a real browser, which is installed where root may do so'
 	@echo 'make molecule-S one scenario alone, S is one of: $(SCENARIOS)'
+	@echo 'make faults     the kill matrix: a deploy whose controller is killed at each of its tasks, under load; and other faults. Hours'
+	@echo 'make soak       a hundred deploys in a row under load, with faults that a seed chooses (SOAK_DEPLOYS=, FAULTS_SEED=)'
 	@echo 'make bench      speed, as ratios measured in one run'
 	@echo 'make clean      end the demo and remove what the targets made'
 
@@ -68,6 +70,14 @@ browser: .venv/browser.stamp
 # Each worker makes a demo for itself. In the order of the files, so that what test_demo.py looks at is as the demo left it.
 e2e: .venv/hosts.stamp
 	pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder --durations=25 tests/e2e
+
+# Goes on where it was interrupted. The table is .logs/kill-matrix.md; POINTS names points to be tried alone
+faults: .venv/check.stamp
+	pytest --durations=25 tests/faults
+	PYTHONPATH=tests:collections python -m faults.matrix $(POINTS)
+
+soak: .venv/check.stamp
+	PYTHONPATH=tests:collections python -m faults.soak
 
 images: .venv/hosts.stamp
 	python molecule/lab/lab.py bookworm

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import signal
 import subprocess
 from pathlib import Path
 
@@ -208,32 +207,6 @@ def test_a19_of_two_deploys_at_once_one_is_refused(shop: Shop, record: Path) -> 
     assert [entry["unfinished_deploy"] for entry in shop.current_status()["hosts"]] == [None] * len(NODES)
     assert shop.versions() == {"2"}
     assert set(only_app_and_maintenance(shop, record)) == {"app 1", "maintenance", "app 2"}
-
-
-@pytest.mark.parametrize("phase", ["prepare", "close", "activate"])
-def test_a9_a_controller_that_is_killed_leaves_a_state_that_one_rerun_finishes(
-    shop: Shop, record: Path, phase: str
-) -> None:
-    with shop.visitors(record):
-        deploy = shop.start_playbook("deploy.yml", django_release_version="v2")
-        wait_until(lambda: in_phase(shop, phase) or deploy.poll() is not None, f"the deploy is in the phase {phase}")
-        deploy.send_signal(signal.SIGKILL)
-        output, errors = deploy.communicate()
-        assert deploy.returncode == -signal.SIGKILL, output + errors
-        unfinished = {entry["host"]: entry["unfinished_deploy"] for entry in shop.current_status()["hosts"]}
-        assert {record["holder"]["pid"] for record in unfinished.values() if record} == {deploy.pid}
-        run = shop.deploy("v2")
-    assert run.status == 0, run.output
-    assert shop.versions() == {"2"}
-    assert {"app 1", "app 2"} <= set(only_app_and_maintenance(shop, record)) <= {"app 1", "app 2", "maintenance"}
-    assert [entry["unfinished_deploy"] for entry in shop.current_status()["hosts"]] == [None] * len(NODES)
-
-
-def in_phase(shop: Shop, phase: str) -> bool:
-    try:
-        return any(json.loads((shop.state(node) / "deploy.json").read_text())["phase"] == phase for node in NODES)
-    except (FileNotFoundError, ValueError):
-        return False
 
 
 def test_secrets_stand_in_no_output_and_no_process_list(lone: Shop) -> None:

@@ -39,6 +39,12 @@ class Point:
         return f"{self.name}, {self.when}"
 
 
+def noting(phase: str) -> Point:
+    """Give the point at which a deploy is about to note that it goes into a phase; the first is noted with its lock."""
+    name = f"{COLLECTION}django_release : Phase | Note it on the host, if the deploy is still ours"
+    return Point(name, PHASES.index(phase), "start")
+
+
 @dataclass
 class Task:
     """A task as a run went through it: each host's outcome, and what its deploy record was told to be, where that was told."""
@@ -118,7 +124,8 @@ def phases(tasks: list[Task], nodes: Sequence[str], number: int, when: str) -> d
 
 def gone_from(node: str, phase: str) -> dict[str, object]:
     """Give the variables that let a node be out of reach from when it has noted a phase."""
-    noted = "(__django_release_noted | default(__django_release_locked | default({}))).phase | default('')"
+    locked = "'prepare' if __django_release_locked is defined else ''"
+    noted = f"(__django_release_noted.phase if __django_release_noted is defined else {locked})"
     gone = f"inventory_hostname == '{node}' and {noted} == '{phase}'"
     return {
         "ansible_connection": f"{{{{ 'ansible.builtin.ssh' if {gone} else 'ansible.builtin.local' }}}}",
