@@ -16,6 +16,7 @@ from datetime import datetime, timezone
 from typing import Any, Optional
 
 from ansible_collections.intermission.django.plugins.module_utils.deploy import DeployRecord
+from ansible_collections.intermission.django.plugins.module_utils.files import closed_to_others
 from ansible_collections.intermission.django.plugins.module_utils.state import (
     LAYERS,
     DeployWindowError,
@@ -255,12 +256,9 @@ def nginx_fault(directory: StateDirectory) -> Optional[str]:
     pages = next(filter(None, (sorted(place.glob("503.*.html")) for place in (directory.flag, directory.pages))), [])
     if not pages:
         return f"sees the flag, but there is no {directory.pages}/503.<language>.html: visitors get Nginx's own page"
-    page = pages[0].resolve()
-    for path in (*reversed(page.parents), page):
-        mode = path.stat().st_mode
-        if not mode & (stat.S_IXOTH if stat.S_ISDIR(mode) else stat.S_IROTH):
-            return f"may not be able to read the page: {path} is closed to others (mode {stat.S_IMODE(mode):o})"
-    return None
+    closed = closed_to_others(pages[0])
+    mode = stat.S_IMODE(closed.stat().st_mode) if closed else 0
+    return closed and f"may not be able to read the page: {closed} is closed to others (mode {mode:o})"
 
 
 def _show(directory: StateDirectory, secret: Optional[str] = None) -> None:

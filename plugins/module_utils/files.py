@@ -60,6 +60,16 @@ def read_plain(path: Path) -> bytes:
         return stream.read()
 
 
+def closed_to_others(file: Path) -> Optional[Path]:
+    """Find what keeps accounts that are neither owner nor group from reading a file; None where nothing does. Raises OSError."""
+    file = file.resolve()
+    for path in (*reversed(file.parents), file):
+        mode = path.stat().st_mode
+        if not mode & (stat.S_IXOTH if stat.S_ISDIR(mode) else stat.S_IROTH):
+            return path
+    return None
+
+
 def sync_directory(directory: Path) -> None:
     """Make the names in a directory durable. Raises OSError."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)

@@ -9,7 +9,8 @@
                      503.txt and so on; and 503.<language>.html.template and so on, which a window's own pages are made from
       windows/<id>/  one window, complete before it is opened: window.json, and its pages 503.<language>.html, 503.json, 503.txt;
                      where Nginx lets some pass, passes/ has an empty file for each name that does: the secret of the window, HTTP
-                     methods, or any, where the app closes the site itself
+                     methods, or any, where the app closes the site itself. A scheduled one has schedule.json, and while it waits the
+                     symlink scheduled, which then becomes the flag; missed where the host was off meanwhile
       journal.jsonl  who opened or closed what, when, from where, why; and what a deploy did
       lock           held by who changes the flag; closed to everybody else, who could hold it otherwise
 
@@ -73,6 +74,8 @@ LAYERS = ("nginx", "django")
 JOURNAL_TAIL = 65536
 MARK = re.compile(r"%%(\w+)%%")
 TEMPLATE = ".template"
+PLAN = "schedule.json"
+WAITING = "scheduled"
 
 
 class StateError(Exception):
@@ -350,8 +353,10 @@ class StateDirectory:
         except UnicodeDecodeError as error:
             raise StateError(f"window.json cannot be read: {error}") from error
 
-    def stage(self, window: Window, secret: Optional[str] = None) -> Path:
+    def stage(self, window: Window, secret: Optional[str] = None, plan: Optional[str] = None) -> Path:
         """Write a window whole, with its pages dated to its end, and give its directory.
+
+        One that is opened later has a ``plan``, the text of its ``schedule.json``, and the symlink that becomes the flag.
 
         Nginx sends a page's time of modification as ``Retry-After``; a window without an end is dated to the epoch,
         which the gate turns into a number of seconds. Raises StateError, and OSError where the disk does not take it.
@@ -369,6 +374,9 @@ class StateDirectory:
                     if passing := passing_names(window, secret):
                         _make_names(held / "passes", passing, SECRET_DIRECTORY_MODE if secret else DIRECTORY_MODE)
                     write_file(held / "window.json", window.to_json().encode(), FILE_MODE)
+                    if plan is not None:
+                        write_file(held / PLAN, plan.encode(), FILE_MODE)
+                        os.symlink(f"windows/{window.id}", held / WAITING)
                 os.rename(partial, windows / window.id)
             except BaseException:
                 shutil.rmtree(partial, ignore_errors=True)
@@ -387,19 +395,25 @@ class StateDirectory:
     def tell_progress(self, progress: str) -> bool:
         """Let the pages of a deploy's window say how far it is; gives whether there is such a window and it said otherwise.
 
-        Each file is replaced by itself, so that every visitor gets a whole one. Raises StateError and OSError.
+        Raises StateError and OSError.
         """
         with self.locked():
             window = self.current_window()
             if window is None or not window.deploys or window.progress == progress:
                 return False
-            window = replace(window, progress=progress)
-            filled, dated = self._pages_of(window)
-            with pinned(self.windows) as windows, pinned(windows / window.id) as held:
-                for name, page in filled.items():
-                    write_file(held / name, page.encode(), FILE_MODE, mtime=dated)
-                write_file(held / "window.json", window.to_json().encode(), FILE_MODE)
+            self.rewrite(replace(window, progress=progress))
             return True
+
+    def rewrite(self, window: Window) -> None:
+        """Write pages and text of a staged window anew, each file by itself, so that every visitor gets a whole one.
+
+        Raises StateError and OSError.
+        """
+        filled, dated = self._pages_of(window)
+        with pinned(self.windows) as windows, pinned(windows / window.id) as held:
+            for name, page in filled.items():
+                write_file(held / name, page.encode(), FILE_MODE, mtime=dated)
+            write_file(held / "window.json", window.to_json().encode(), FILE_MODE)
 
     def templates(self) -> dict[str, str]:
         """Read what a window's pages are made from, by the name that each page gets. Raises StateError where nothing is there."""
@@ -577,11 +591,15 @@ class StateDirectory:
         return None
 
     def forget_old_windows(self) -> None:
-        """Remove all but the newest windows, and never the one that the flag names (it would open the site)."""
+        """Remove all but the newest windows, never the one that the flag names (it would open the site), nor one that waits."""
         flagged = self.flagged_id()
         with pinned(self.windows) as windows:
             staged = sorted(
-                (entry for entry in windows.iterdir() if not entry.name.startswith(".")),
+                (
+                    entry
+                    for entry in windows.iterdir()
+                    if not entry.name.startswith(".") and not os.path.lexists(entry / WAITING)
+                ),
                 key=lambda entry: (entry / "window.json").stat().st_mtime if (entry / "window.json").exists() else 0,
             )
             for entry in staged[:-KEPT_WINDOWS]:

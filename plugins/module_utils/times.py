@@ -11,6 +11,8 @@ INSTANT = re.compile(
     r"(\d{4})-(\d{2})-(\d{2})[T ](\d{2}):(\d{2})(?::(\d{2})(?:\.\d+)?)?\s*(Z|[+-]\d{2}:?\d{2})?", re.IGNORECASE
 )
 
+IN = re.compile(r"in\s+(.+)", re.IGNORECASE)
+
 
 def parse_duration(text: str) -> timedelta:
     """Read a duration such as ``30m``, ``1h30m``, ``90s`` or ``2d``.
@@ -72,6 +74,23 @@ def window_end(duration: Optional[str], until: Optional[str], now: datetime) -> 
             raise ValueError(f"'{until}' has passed: it is {format_instant(now)} now")
         return end
     return None
+
+
+def parse_begin(text: str, now: datetime) -> Optional[datetime]:
+    """Read when a window begins, ``in 2h`` or an instant; None where it is neither, and so a calendar's (systemd.time(7)).
+
+    Raises ValueError where it has passed, or is an instant without a zone.
+    """
+    after = IN.fullmatch(text.strip())
+    if after is None and INSTANT.fullmatch(text.strip()) is None:
+        return None
+    try:
+        begin = now + parse_duration(after.group(1)) if after else parse_instant(text)
+    except OverflowError as error:
+        raise ValueError(f"'{text}' is too long") from error
+    if begin <= now:
+        raise ValueError(f"'{text}' has passed: it is {format_instant(now)} now")
+    return begin
 
 
 def format_instant(instant: datetime) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.intermission.django.plugins.module_utils.files import (
     NotPlainError,
+    closed_to_others,
     open_plain,
     pinned,
     read_plain,
@@ -160,3 +161,15 @@ def test_only_a_plain_file_is_read(tmp_path: Path, kind: str) -> None:
     plant(tmp_path / "file", kind)
     with pytest.raises(NotPlainError, match="Something else than a plain file was put in its place"):
         read_plain(tmp_path / "file")
+
+
+def test_what_is_closed_to_others(public_path: Path) -> None:
+    file, link = public_path / "a" / "page", public_path / "link"
+    file.parent.mkdir(mode=0o755)
+    file.touch(mode=0o644)
+    link.symlink_to("a")
+    assert closed_to_others(link / "page") is None
+    file.chmod(0o640)
+    assert closed_to_others(link / "page") == file
+    file.parent.chmod(0o750)
+    assert closed_to_others(link / "page") == file.parent

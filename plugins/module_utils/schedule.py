@@ -1,0 +1,554 @@
+"""Windows in the future: scheduled whole, cancelled, extended, and opened and closed when their time comes.
+
+A window that waits has a symlink of its own, ``windows/<id>/scheduled``. To open it is to rename that onto the flag: one step, after
+which it does not wait any more, so that who opens the site early is not overruled. All that is to be done at a time follows from these
+names and the clock: whoever looks again, after a crash, a reboot or a jump of the clock, does what is still to be done.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timedelta, timezone
+from typing import Any, Optional
+
+from ansible_collections.intermission.django.plugins.module_utils.deploy import DeployRecord
+from ansible_collections.intermission.django.plugins.module_utils.files import (
+    closed_to_others,
+    pinned,
+    read_plain,
+    sync_directory,
+    write_file,
+)
+from ansible_collections.intermission.django.plugins.module_utils.recurrence import next_times
+from ansible_collections.intermission.django.plugins.module_utils.state import (
+    FILE_MODE,
+    PLAN,
+    WAITING,
+    StateDirectory,
+    StateError,
+    Window,
+)
+from ansible_collections.intermission.django.plugins.module_utils.times import (
+    format_instant,
+    parse_begin,
+    parse_duration,
+    parse_instant,
+)
+
+SCHEMA = 1
+MISSED = "missed"
+OPEN = "open"
+SOURCE = "its schedule"
+SHOWN_MISSED = timedelta(days=1)
+SET_BACK = timedelta(minutes=1)
+HORIZON = timedelta(seconds=75)  # The timer comes once a minute
+COMPARED_TIMES = 60
+LISTED_TIMES = 10
+NO_HARM = ("prepare", "plan")
+
+
+class OverlapError(StateError):
+    """The site has another window at that time; the message names it."""
+
+
+@dataclass(frozen=True)
+class Series:
+    """What recurs: the id of its first window, a calendar expression of systemd.time(7), and how long each window lasts."""
+
+    id: str
+    calendar: str
+    seconds: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A window with its place in time: ``open``, ``scheduled`` or ``missed``."""
+
+    window: Window
+    state: str
+    begins: datetime
+    ends: datetime
+    series: Optional[Series] = None
+
+    @property
+    def id(self) -> str:
+        """Give the window's id."""
+        return self.window.id
+
+    def times(self, following: int) -> list[tuple[datetime, datetime]]:
+        """List when it takes place, and where it recurs, when so many others follow. Raises ValueError."""
+        times = [(self.begins, self.ends)]
+        if self.series is not None:
+            lasts = timedelta(seconds=self.series.seconds)
+            times += [(begin, begin + lasts) for begin in next_times(self.series.calendar, self.begins, following)]
+        return times
+
+    def describe(self) -> dict[str, Any]:
+        """Tell what people and programs want to know of it. Raises ValueError."""
+        following = self.times(LISTED_TIMES)[1:]
+        return {
+            "id": self.id,
+            "site": self.window.site,
+            "state": self.state,
+            "start": self.window.start,
+            "end": self.window.end,
+            "recurs": self.series.calendar if self.series else None,
+            "following": [{"start": format_instant(begin), "end": format_instant(end)} for begin, end in following],
+            "reason": self.window.reason,
+            "message": self.window.message,
+            "layer": self.window.layer,
+            "read_only": self.window.read_only,
+            "by": self.window.opened_by,
+        }
+
+
+def requested_times(begins: str, duration: Optional[str], until: Optional[str], now: datetime) -> dict[str, Any]:
+    """Read when a window is to be: ``start`` and ``end``, or ``calendar`` and ``seconds``; what does not apply is None.
+
+    Raises ValueError.
+    """
+    if bool(duration) == bool(until):
+        raise ValueError("a scheduled window needs an end or a duration, one of the two")
+    lasts = parse_duration(duration) if duration else None
+    begin = parse_begin(begins, now)
+    if begin is None:
+        if lasts is None:
+            raise ValueError(f"what recurs, '{begins}', needs a duration rather than an end")
+        return {"start": None, "end": None, "calendar": begins.strip(), "seconds": int(lasts.total_seconds())}
+    try:
+        end = begin + lasts if lasts else parse_instant(until or "")
+    except OverflowError as error:
+        raise ValueError(f"'{duration}' is too long") from error
+    if end <= begin:
+        raise ValueError(f"'{until}' is not after the begin, {format_instant(begin)}")
+    return {"start": format_instant(begin), "end": format_instant(end), "calendar": None, "seconds": None}
+
+
+def placed(window: Window, times: dict[str, Any], now: datetime) -> tuple[Window, Optional[Series]]:
+    """Give a window the times that were requested, and its id; with what recurs, the first time. Raises ValueError."""
+    if times["calendar"] is None:
+        window = replace(window, start=times["start"], end=times["end"])
+        return replace(window, id=_id_at(parse_instant(times["start"])), expires=True), None
+    following = next_times(times["calendar"], now, COMPARED_TIMES)
+    if not following:
+        raise ValueError(f"'{times['calendar']}' has passed: it does not come again")
+    pauses = [(later - earlier).total_seconds() for earlier, later in zip(following, following[1:])]
+    if times["seconds"] > min(pauses, default=times["seconds"]):
+        raise ValueError(f"'{times['calendar']}' comes again before the window is over")
+    window = _at(window, following[0], times["seconds"])
+    return window, Series(window.id, times["calendar"], times["seconds"])
+
+
+def _at(window: Window, begin: datetime, seconds: int) -> Window:
+    end = begin + timedelta(seconds=seconds)
+    return replace(window, id=_id_at(begin), start=format_instant(begin), end=format_instant(end), expires=True)
+
+
+def _id_at(begin: datetime) -> str:
+    return f"window-{begin.strftime('%Y%m%dT%H%M%S')}"
+
+
+def to_text(series: Optional[Series]) -> str:
+    """Write a ``schedule.json``."""
+    return json.dumps({"schema": SCHEMA, "series": asdict(series) if series else None}) + "\n"
+
+
+def from_text(text: str) -> Optional[Series]:
+    """Read a ``schedule.json``, None where the window does not recur. Raises ValueError where it is not one of this schema."""
+    try:
+        fields = json.loads(text)
+        if fields["schema"] != SCHEMA:
+            raise ValueError(f"schedule.json has schema {fields['schema']}; this version reads schema {SCHEMA}")
+        series = fields["series"]
+        return Series(str(series["id"]), str(series["calendar"]), int(series["seconds"])) if series else None
+    except (TypeError, KeyError) as error:
+        raise ValueError(f"schedule.json cannot be read: {error}") from error
+
+
+class Schedule:
+    """The scheduled windows of a site on this host."""
+
+    def __init__(self, directory: StateDirectory) -> None:
+        """Name the site; nothing is read yet."""
+        self.directory = directory
+        self.fault: Optional[str] = None
+
+    def plans(self, now: datetime) -> list[Plan]:
+        """List the windows that wait, those that were missed of late, and the open one that has an end, by their begins."""
+        found = []
+        flagged = self.directory.flagged_id() if self.directory.flag.exists() else None
+        with contextlib.suppress(FileNotFoundError), pinned(self.directory.windows) as windows:
+            for name in sorted(os.listdir(windows)):
+                names = (link for link in (WAITING, MISSED) if os.path.lexists(windows / name / link))
+                state = OPEN if name == flagged else next(names, None)
+                if state is not None and not name.startswith("."):
+                    with contextlib.suppress(OSError, ValueError, StateError):
+                        found.append(self._plan(name, state))
+        kept = (plan for plan in found if plan.state != MISSED or plan.ends > now - SHOWN_MISSED)
+        return sorted(kept, key=lambda plan: plan.begins)
+
+    def _plan(self, name: str, state: str) -> Plan:
+        """Read a window of the schedule. Raises StateError, ValueError and OSError, also for one that has no end."""
+        window = self.directory.read_window(name)
+        if window.end is None or window.id != name:
+            raise ValueError("it has no end, or another's id")
+        series = None
+        with contextlib.suppress(FileNotFoundError), pinned(self.directory.windows / name) as held:
+            series = from_text(read_plain(held / PLAN).decode())
+        return Plan(window, state, parse_instant(window.start), parse_instant(window.end), series)
+
+    def add(
+        self,
+        window: Window,
+        series: Optional[Series],
+        by: str,
+        source: str,
+        merge: bool = False,
+        only_tell: bool = False,
+    ) -> tuple[bool, Window]:
+        """Schedule a window; gives whether that changes anything, and the window that stands for it.
+
+        Where others overlap it, it is refused, or with ``merge`` becomes one with them. Raises OverlapError, StateError, ValueError
+        and OSError.
+        """
+        with self.directory.locked():
+            plan = Plan(window, WAITING, parse_instant(window.start), parse_instant(window.end or ""), series)
+            plan, rivals = self._settled(plan, self.plans(_now()), merge)
+            if there := _request_in(rivals, plan):
+                return False, there.window
+            running = next((rival for rival in rivals if rival.state == OPEN), None)
+            if running is not None:
+                kept = replace(running.window, end=plan.window.end)
+                others = [rival for rival in rivals if rival is not running]
+                return self._change(running, kept, others, by, source, only_tell), kept
+            if only_tell:
+                return True, plan.window
+            window = self._stage(plan.window, series)
+            details = {"recurs": series.calendar} if series else {}
+            self.directory.record(
+                "scheduled",
+                by,
+                source,
+                window=window.id,
+                reason=window.reason,
+                start=window.start,
+                until=window.end,
+                **details,
+            )
+            self._cancel(rivals, by, source)
+            return True, window
+
+    def cancel(
+        self, window_id: Optional[str], by: str, source: str, once: bool = False, only_tell: bool = False
+    ) -> list[str]:
+        """Take a window that waits out of the schedule, with all that follow where it recurs; gives the ids.
+
+        With ``once`` the others follow all the same. Without an id the only window that waits is meant. Raises StateError and OSError.
+        """
+        with self.directory.locked():
+            plans = self.plans(_now())
+            plan = self._named(window_id, plans, (WAITING,))
+            if plan is None:
+                return []
+            if plan.series and once:
+                if not only_tell:
+                    self._stage_next(plan, plans, _now())
+                targets = [plan]
+            else:
+                targets = [
+                    p for p in plans if p is plan or (plan.series and p.series and p.series.id == plan.series.id)
+                ]
+            waiting = [target for target in targets if target.state == WAITING]
+            if not only_tell:
+                self._end_series([target for target in targets if target.state != WAITING])
+                self._cancel(waiting, by, source)
+            return [target.id for target in waiting]
+
+    def extend(
+        self, window_id: Optional[str], end: str, by: str, source: str, merge: bool = False, only_tell: bool = False
+    ) -> bool:
+        """Give a window that waits or is open another end; gives whether that changes anything.
+
+        Without an id the open one is meant, or else the only one that waits. Raises OverlapError, StateError, ValueError and OSError.
+        """
+        with self.directory.locked():
+            now = _now()
+            plans = self.plans(now)
+            ending = [plan for plan in plans if plan.window.expires]
+            plan = self._named(window_id, ending, (OPEN, WAITING))
+            if plan is None:
+                raise StateError(
+                    f"{self.directory.site} has no {f'window {window_id}' if window_id else 'window'} that is scheduled, or open and "
+                    "closes by itself: there is none to extend"
+                )
+            ends = parse_instant(end)
+            if ends <= max(now, plan.begins):
+                raise ValueError(f"'{end}' is not after now and the window's begin, {plan.window.start}")
+            if ends == plan.ends:
+                return False
+            wanted = replace(plan, window=replace(plan.window, end=format_instant(ends)), ends=ends, series=None)
+            wanted, rivals = self._settled(wanted, [other for other in plans if other.id != plan.id], merge)
+            return self._change(plan, wanted.window, rivals, by, source, only_tell)
+
+    def _settled(self, plan: Plan, others: list[Plan], merge: bool) -> tuple[Plan, list[Plan]]:
+        """Give a plan grown over those that it overlaps, and these. Raises OverlapError where they are not to be merged."""
+        rivals = overlapping(plan, others)
+        if not rivals or _request_in(rivals, plan):
+            return plan, rivals
+        first = rivals[0]
+        recurs = f", which recurs ({first.series.calendar})" if first.series else ""
+        named = (
+            f"{self.directory.site} has the window {first.id} from {first.window.start} to {first.window.end}{recurs}, and the one "
+            f"that is asked for, from {plan.window.start} to {plan.window.end}, overlaps it"
+        )
+        if not merge:
+            raise OverlapError(f"{named}. Choose another time, cancel that window, or let both become one")
+        if plan.series or any(rival.series for rival in rivals):
+            raise OverlapError(
+                f"{named}. What recurs becomes one with nothing: choose another time, or cancel that window"
+            )
+        if not all(rival.window.expires for rival in rivals):
+            raise OverlapError(
+                f"{named}. That window is open, and is closed by hand: choose another time, or close it first"
+            )
+        begins = min([plan.begins, *(rival.begins for rival in rivals)])
+        ends = max([plan.ends, *(rival.ends for rival in rivals)])
+        if (begins, ends) == (plan.begins, plan.ends):
+            return plan, rivals
+        window = replace(plan.window, start=format_instant(begins), end=format_instant(ends))
+        return self._settled(replace(plan, window=window, begins=begins, ends=ends), others, merge)
+
+    def _named(self, window_id: Optional[str], plans: list[Plan], states: Iterable[str]) -> Optional[Plan]:
+        """Find the window that is meant; None where there is none. Raises StateError where it is one of several."""
+        if window_id:
+            return next((plan for plan in plans if plan.id == window_id and plan.state in states), None)
+        for state in states:
+            found = [plan for plan in plans if plan.state == state]
+            if len(found) > 1:
+                raise StateError(
+                    f"{self.directory.site} has several windows that are {state}, name the one that is meant: "
+                    f"{', '.join(plan.id for plan in found)}"
+                )
+            if found:
+                return found[0]
+        return None
+
+    def _stage(self, window: Window, series: Optional[Series]) -> Window:
+        """Write a window that waits, under a name that is free, and prove that Nginx will be able to read it."""
+        base, number = window.id, 1
+        while os.path.lexists(self.directory.windows / window.id):
+            number += 1
+            window = replace(window, id=f"{base}.{number}")
+        staged = self.directory.stage(window, plan=to_text(series))
+        page = next(iter(sorted(staged.glob("503.*.html"))))
+        if closed := closed_to_others(page):
+            self._remove(window.id)
+            raise StateError(
+                f"Nginx could not read the page of this window: {closed} is closed to others. Open it with chmod o+rX, and try again"
+            )
+        return window
+
+    def _change(self, plan: Plan, window: Window, rivals: list[Plan], by: str, source: str, only_tell: bool) -> bool:
+        """Give a window another end, in the place of others; gives whether that changes anything."""
+        if window == plan.window and not rivals:
+            return False
+        if only_tell:
+            return True
+        self.directory.rewrite(window)
+        os.utime(self.directory.windows)  # The app looks again at what it announces
+        self.directory.record("extended", by, source, window=window.id, until=window.end)
+        self._cancel(rivals, by, source)
+        return True
+
+    def _cancel(self, plans: Iterable[Plan], by: str, source: str) -> None:
+        for plan in plans:
+            self._remove(plan.id)
+            self.directory.record("cancelled", by, source, window=plan.id)
+
+    def _remove(self, name: str) -> None:
+        """Remove a window that waits: by the first name already it waits no more."""
+        with pinned(self.directory.windows) as windows:
+            (windows / name / WAITING).unlink(missing_ok=True)
+            shutil.rmtree(windows / name)
+            sync_directory(windows)
+
+    def _end_series(self, plans: Iterable[Plan]) -> None:
+        """Let nothing follow a window."""
+        for plan in plans:
+            with pinned(self.directory.windows / plan.id) as held:
+                write_file(held / PLAN, to_text(None).encode(), FILE_MODE)
+
+    def settle(self, now: datetime) -> Optional[datetime]:
+        """Do what is due at an instant, and give the next one at which something is; None where nothing is planned.
+
+        What keeps a next window from being staged is told in ``fault``, as it must not keep others from their time. Raises
+        StateError and OSError, and can be called again then.
+        """
+        with self.directory.locked():
+            self._put_back(now)
+            self._continue_series(now)
+            plans = self.plans(now)
+            for plan in plans:
+                if plan.state == WAITING and plan.begins <= now < plan.ends:
+                    self._open(plan)
+            self._close_over(now)
+            self._note_missed(plans, now)
+            plans = self.plans(now)
+        edges = [plan.begins for plan in plans if plan.state == WAITING and plan.begins > now]
+        edges += [plan.ends for plan in plans if plan.state == OPEN and plan.window.expires and plan.ends > now]
+        return min(edges, default=None)
+
+    def _put_back(self, now: datetime) -> None:
+        """Let a window wait again that a clock opened which was wrong and has been set back since."""
+        opened = (plan for plan in self.plans(now) if plan.state == OPEN and plan.begins > now + SET_BACK)
+        for plan in opened:
+            place = self.directory.windows / plan.id
+            if os.path.lexists(place / PLAN) and not self._deploy_needs_it():
+                with pinned(place) as held:
+                    os.rename(self.directory.flag, held / WAITING)
+                sync_directory(self.directory.path)
+                self.directory.record(
+                    "put back", plan.window.opened_by, SOURCE, window=plan.id, start=plan.window.start
+                )
+
+    def _open(self, plan: Plan) -> None:
+        """Put the flag on a window, unless somebody has closed the site already; a deploy is waited for."""
+        flag, current = self.directory.flag, self.directory.current_window()
+        if flag.exists() and current is not None and current.deploys:
+            return
+        overtaken = flag.exists() and not (
+            current is not None and current.expires and current.end and parse_instant(current.end) < plan.ends
+        )
+        with pinned(self.directory.windows / plan.id) as held:
+            if overtaken:
+                os.unlink(held / WAITING)
+            else:
+                os.rename(held / WAITING, flag)
+        sync_directory(self.directory.path)
+        window = plan.window
+        self.directory.record(
+            "overtaken" if overtaken else "opened",
+            window.opened_by,
+            SOURCE,
+            window=window.id,
+            reason=window.reason,
+            until=window.end,
+            layer=window.layer,
+            read_only=window.read_only,
+        )
+        if not overtaken:
+            self.directory.forget_old_windows()
+
+    def _close_over(self, now: datetime) -> None:
+        """Take the flag away where its window is one that expires and its end has come, unless a deploy needs it."""
+        window = self.directory.current_window()
+        if (
+            window is None
+            or not (window.expires and window.end and self.directory.flag.exists())
+            or parse_instant(window.end) > now
+            or self._deploy_needs_it()
+        ):
+            return
+        self.directory.flag.unlink()
+        sync_directory(self.directory.path)
+        self.directory.record("closed", window.opened_by, SOURCE, window=window.id)
+
+    def _deploy_needs_it(self) -> bool:
+        """Tell whether a deploy is at work behind the window, also one that has died there."""
+        record = DeployRecord(self.directory).read()
+        return record is not None and record.get("phase") not in NO_HARM
+
+    def _note_missed(self, plans: Iterable[Plan], now: datetime) -> None:
+        """Let windows whose end has passed wait no more; and wait again where that was the fault of a wrong clock."""
+        for plan in plans:
+            over = plan.ends <= now
+            former, name = (WAITING, MISSED) if over else (MISSED, WAITING)
+            place = self.directory.windows / plan.id
+            if plan.state == former and os.path.lexists(place / former):
+                with pinned(place) as held:
+                    os.rename(held / former, held / name)
+                self.directory.record(name, plan.window.opened_by, SOURCE, window=plan.id, until=plan.window.end)
+
+    def _continue_series(self, now: datetime) -> None:
+        """Stage what follows those windows whose time is near or was, so that at that time there is nothing left to do."""
+        self.fault = None
+        plans = self.plans(now)
+        for plan in plans:  # What is staged may be near itself, and comes behind
+            if plan.state != WAITING or plan.begins <= now + HORIZON:
+                try:
+                    plans += self._stage_next(plan, plans, now)
+                except (OSError, StateError, ValueError) as error:
+                    self.fault = f"what follows {plan.id} could not be staged: {error}"
+
+    def _stage_next(self, plan: Plan, plans: Iterable[Plan], now: datetime) -> list[Plan]:
+        """Stage the next window of a series behind one and give it, unless it is there already or the series is over.
+
+        What would be over by now is left out.
+        """
+        series = plan.series
+        if series is None or any(p.series and p.series.id == series.id and p.begins > plan.begins for p in plans):
+            return []
+        lasts = timedelta(seconds=series.seconds)
+        following = next_times(series.calendar, max(plan.begins, now - lasts))
+        return [
+            self._plan(self._stage(_at(plan.window, begin, series.seconds), series).id, WAITING) for begin in following
+        ]
+
+
+def overlapping(plan: Plan, others: Iterable[Plan]) -> list[Plan]:
+    """List the windows that are in force at some time at which another is; touching is no overlap. Raises ValueError."""
+    mine = plan.times(COMPARED_TIMES)
+    return [
+        other
+        for other in others
+        if other.state != MISSED
+        and any(
+            begin < its_end and its_begin < end
+            for begin, end in mine
+            for its_begin, its_end in other.times(COMPARED_TIMES)
+        )
+    ]
+
+
+def _request_in(rivals: list[Plan], plan: Plan) -> Optional[Plan]:
+    """Find what is asked for among the windows that overlap it, where all others of them are of its own series."""
+    for rival in rivals:
+        if (
+            (rival.begins, rival.ends, _recurs(rival)) == (plan.begins, plan.ends, _recurs(plan))
+            and rival.window.same_request(plan.window)
+            and all(other is rival or (other.series and other.series == rival.series) for other in rivals)
+        ):
+            return rival
+    return None
+
+
+def _recurs(plan: Plan) -> Optional[tuple[str, int]]:
+    return (plan.series.calendar, plan.series.seconds) if plan.series else None
+
+
+def _now() -> datetime:
+    return datetime.now(timezone.utc)
+
+
+def keep_time(
+    schedule: Schedule,
+    ready: Callable[[], None],
+    now: Callable[[], datetime] = _now,
+    sleep: Callable[[float], None] = time.sleep,
+) -> None:
+    """Do what is due, then sleep to the next instant on the wall clock and do that, and so on, until none is near.
+
+    The clock is read at least once a second, as it may be set. ``ready`` is called when what was due at the beginning is done.
+    Raises StateError and OSError.
+    """
+    edge = schedule.settle(now())
+    ready()
+    while edge is not None and (left := edge - now()) <= HORIZON:
+        sleep(min(1.0, max(0.0, left.total_seconds())))
+        edge = schedule.settle(now())
