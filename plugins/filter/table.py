@@ -4,10 +4,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Callable
 
-from ansible_collections.intermission.django.plugins.module_utils.terminal import printable
+from ansible_collections.intermission.django.plugins.module_utils.terminal import table
 
 DOCUMENTATION = r"""
 name: table
@@ -36,21 +35,6 @@ _value:
   description: The table, one line for each row below a line of titles.
   type: str
 """
-
-
-def table(rows: Sequence[dict[str, Any]]) -> str:
-    """Write rows; see the documentation above."""
-    if not rows:
-        return ""
-    titles = list(rows[0])
-    cells = [[title.upper() for title in titles]]
-    cells += [
-        ["-" if row[title] in (None, "") else printable(" ".join(str(row[title]).split())) for title in titles]
-        for row in rows
-    ]
-    widths = [max(len(line[column]) for line in cells) for column in range(len(titles))]
-    lines = ("  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in cells)
-    return "\n".join(lines)
 
 
 class FilterModule:

@@ -9,16 +9,25 @@ import io
 import json
 import os
 import pwd
+import socket
 import stat
 import sys
-from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any, Optional
 
 from ansible_collections.intermission.django.plugins.module_utils.deploy import DeployRecord
 from ansible_collections.intermission.django.plugins.module_utils.files import closed_to_others
+from ansible_collections.intermission.django.plugins.module_utils.icalendar import calendar_of
+from ansible_collections.intermission.django.plugins.module_utils.schedule import (
+    OverlapError,
+    Schedule,
+    keep_time,
+    placed,
+    requested_times,
+)
 from ansible_collections.intermission.django.plugins.module_utils.state import (
     LAYERS,
+    WAITING,
     DeployWindowError,
     StateDirectory,
     StateError,
@@ -28,12 +37,13 @@ from ansible_collections.intermission.django.plugins.module_utils.state import (
     new_secret,
     window_request,
 )
-from ansible_collections.intermission.django.plugins.module_utils.terminal import printable
-from ansible_collections.intermission.django.plugins.module_utils.times import parse_instant
+from ansible_collections.intermission.django.plugins.module_utils.terminal import printable, table
+from ansible_collections.intermission.django.plugins.module_utils.times import format_instant, parse_instant
 
 VERSION = "0.1.0"
 DONE, FAILED, MISUSED, NOT_ALLOWED, INTERRUPTED = 0, 1, 2, 77, 130
 SHOWN_ENTRIES = 5
+ANNOUNCED = "Maintenance-Window"
 PASS_PATH = "/_intermission/pass/"
 _SEEN = {False: "sees the flag and can read the page", True: "sees the flag and lets pass, so that the app answers"}
 
@@ -89,12 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     on.add_argument("site", metavar="SITE")
     on.add_argument("--for", dest="duration", metavar="TIME", help="how long from now, such as 10m or 1h30m")
     on.add_argument("--until", metavar="INSTANT", help="when it ends, such as 2099-12-01T02:00Z")
-    on.add_argument("--reason", type=_text, default="", metavar="TEXT", help="why, shown to visitors and kept")
-    on.add_argument("--message", type=_text, default="", metavar="TEXT", help="what else visitors are to read")
-    on.add_argument(
-        "--layer", choices=LAYERS, default="nginx", help="who answers visitors: nginx, or the app with its middleware"
-    )
-    on.add_argument("--read-only", action="store_true", help="GET and HEAD go on to the app")
+    _add_window_options(on)
     on.add_argument(
         "--pass", dest="make_pass", action="store_true", help="make a secret link for those who are to pass"
     )
@@ -105,11 +110,63 @@ def _parser() -> argparse.ArgumentParser:
     off.add_argument("--force", action="store_true", help="also where a deploy has closed it")
     off.set_defaults(run=_off)
 
+    schedule = commands.add_parser("schedule", help="close a site at a time to come", allow_abbrev=False)
+    schedule.add_argument("site", metavar="SITE")
+    schedule.add_argument(
+        "--from",
+        dest="begins",
+        required=True,
+        metavar="TIME",
+        help="when it begins: 'in 2h', an instant such as 2099-12-01T02:00Z, or what recurs, such as 'Sun 02:00 Europe/Berlin'",
+    )
+    schedule.add_argument("--for", dest="duration", metavar="TIME", help="how long it lasts, such as 10m or 1h30m")
+    schedule.add_argument("--until", metavar="INSTANT", help="when it ends, such as 2099-12-01T02:30Z")
+    _add_window_options(schedule)
+    schedule.add_argument("--merge", action="store_true", help="let it become one with windows that it overlaps")
+    schedule.set_defaults(run=_schedule)
+
+    cancel = commands.add_parser("cancel", help="take a window out of the schedule", allow_abbrev=False)
+    cancel.add_argument("site", metavar="SITE")
+    cancel.add_argument("id", metavar="ID", nargs="?", help="the window, where several are scheduled")
+    cancel.add_argument("--once", action="store_true", help="where it recurs, this one time only")
+    cancel.set_defaults(run=_cancel)
+
+    extend = commands.add_parser(
+        "extend", help="give a scheduled window another end, also while it is open", allow_abbrev=False
+    )
+    extend.add_argument("site", metavar="SITE")
+    extend.add_argument("id", metavar="ID", nargs="?", help="the window; else the open one, or the only scheduled one")
+    extend.add_argument("--until", required=True, metavar="INSTANT", help="when it ends now, such as 2099-12-01T02:45Z")
+    extend.add_argument("--merge", action="store_true", help="let it become one with windows that it overlaps")
+    extend.set_defaults(run=_extend)
+
+    listed = commands.add_parser("list", help="list the windows to come", allow_abbrev=False)
+    listed.add_argument("site", metavar="SITE", nargs="?")
+    form = listed.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="as one JSON document")
+    form.add_argument("--icalendar", action="store_true", help="as an iCalendar file, for people's calendars")
+    listed.set_defaults(run=_list)
+
+    due = commands.add_parser(
+        "due", help="do what is due now and in the next minute; the timer runs this", allow_abbrev=False
+    )
+    due.add_argument("site", metavar="SITE")
+    due.set_defaults(run=_due)
+
     status = commands.add_parser("status", help="show a site, or all sites of this host", allow_abbrev=False)
     status.add_argument("site", metavar="SITE", nargs="?")
     status.add_argument("--json", action="store_true", help="as one JSON document")
     status.set_defaults(run=_status)
     return parser
+
+
+def _add_window_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--reason", type=_text, default="", metavar="TEXT", help="why, shown to visitors and kept")
+    parser.add_argument("--message", type=_text, default="", metavar="TEXT", help="what else visitors are to read")
+    parser.add_argument(
+        "--layer", choices=LAYERS, default="nginx", help="who answers visitors: nginx, or the app with its middleware"
+    )
+    parser.add_argument("--read-only", action="store_true", help="GET and HEAD go on to the app")
 
 
 def _text(argument: str) -> str:
@@ -130,8 +187,7 @@ def _on(options: argparse.Namespace, root: str) -> None:
         ) from error
     directory = _known_site(options.site, root)
     _check_allowed(directory, "close")
-    window = Window(site=options.site, reason=options.reason, message=options.message, opened_by=person(), **request)
-    window = replace(window, layer=options.layer, read_only=options.read_only)
+    window = _window(options, **request)
     secret = new_secret() if options.make_pass else None
     had_pass = directory.status()["has_pass"]
     if not directory.open(window, person(), source(), secret):
@@ -139,6 +195,113 @@ def _on(options: argparse.Namespace, root: str) -> None:
     if had_pass and not directory.status()["has_pass"]:
         print("The secret link has ended: only who made it, and root, can keep it. Make another one with --pass.")
     _show(directory, secret)
+
+
+def _window(options: argparse.Namespace, id: str, start: str, end: Optional[str]) -> Window:
+    return Window(
+        id=id,
+        site=options.site,
+        start=start,
+        end=end,
+        reason=options.reason,
+        message=options.message,
+        opened_by=person(),
+        layer=options.layer,
+        read_only=options.read_only,
+    )
+
+
+def _schedule(options: argparse.Namespace, root: str) -> None:
+    now = datetime.now(timezone.utc)
+    try:
+        times = requested_times(options.begins, options.duration, options.until, now)
+        window, series = placed(_window(options, "", "", None), times, now)
+    except ValueError as error:
+        raise UsageError(
+            f"{error}. Give --from a begin, for instance 'in 2h', 2099-12-01T02:00Z or 'Sun 02:00 Europe/Berlin', and --for a "
+            "duration, for instance 30m, or --until an end with its zone."
+        ) from error
+    directory = _known_site(options.site, root)
+    _check_allowed(directory, "schedule windows of")
+    try:
+        changed, window = Schedule(directory).add(window, series, person(), source(), options.merge)
+    except OverlapError as error:
+        raise StateError(f"{error}: --merge") from error
+    print(_announcement(window) if changed else f"Nothing to do: {_announcement(window)}")
+
+
+def _announcement(window: Window) -> str:
+    text = (
+        f"{window.site} is closed from {window.start} ({_distance(window.start)}) to {window.end}, window {window.id}."
+    )
+    return printable(text)
+
+
+def _cancel(options: argparse.Namespace, root: str) -> None:
+    directory = _known_site(options.site, root)
+    _check_allowed(directory, "cancel windows of")
+    gone = Schedule(directory).cancel(options.id, person(), source(), options.once)
+    if options.id and not gone:
+        raise StateError(
+            f"{options.site} has no scheduled window {options.id}: see intermission list {options.site}. One that is open is closed "
+            f"with: intermission off {options.site}"
+        )
+    print(printable(f"Cancelled: {', '.join(gone)}." if gone else "Nothing to do: no window is scheduled."))
+
+
+def _extend(options: argparse.Namespace, root: str) -> None:
+    directory = _known_site(options.site, root)
+    _check_allowed(directory, "extend windows of")
+    try:
+        changed = Schedule(directory).extend(options.id, options.until, person(), source(), options.merge)
+    except ValueError as error:
+        raise UsageError(f"{error}. Give --until an end with its zone, for instance 2099-12-01T02:45Z.") from error
+    except OverlapError as error:
+        raise StateError(f"{error}: --merge") from error
+    if not changed:
+        print("Nothing to do: that is its end already.")
+    _list(argparse.Namespace(site=options.site, json=False, icalendar=False), root)
+
+
+def _list(options: argparse.Namespace, root: str) -> None:
+    names = [_known_site(options.site, root).site] if options.site else known_sites(root)
+    plans = [plan for name in names for plan in Schedule(StateDirectory(root, name)).plans()]
+    if options.json or options.icalendar:
+        windows = [plan.describe() for plan in plans]
+        calendar = calendar_of(windows, format_instant(datetime.now(timezone.utc)))
+        sys.stdout.write(
+            json.dumps({"version": VERSION, "windows": windows}, indent=2) + "\n" if options.json else calendar
+        )
+        return
+    rows = [
+        {
+            "site": plan.window.site,
+            "window": plan.id,
+            "state": plan.state,
+            "from": plan.window.start,
+            "until": plan.window.end,
+            "recurs": plan.series.calendar if plan.series else None,
+            "by": plan.window.opened_by,
+            "reason": plan.window.reason,
+        }
+        for plan in plans
+    ]
+    print(table(rows) or "No window is scheduled.")
+
+
+def _due(options: argparse.Namespace, root: str) -> None:
+    schedule = Schedule(_known_site(options.site, root))
+    keep_time(schedule, tell_systemd_that_it_is_ready)
+    if schedule.fault:
+        raise StateError(schedule.fault)
+
+
+def tell_systemd_that_it_is_ready() -> None:
+    """Let units begin that are ordered behind this one (sd_notify(3)); where systemd has not started it, do nothing."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if address:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+            notify.sendto(b"READY=1", address.replace("@", "\0", 1) if address.startswith("@") else address)
 
 
 def _off(options: argparse.Namespace, root: str) -> None:
@@ -245,8 +408,14 @@ def describe(directory: StateDirectory) -> dict[str, Any]:
         "nginx_fault": nginx_fault(directory) if status["opened_with"] else None,
         "pages": str(directory.pages),
         "unfinished_deploy": deploy,
+        ANNOUNCED: announced(directory),
         "journal": directory.journal(SHOWN_ENTRIES),
     }
+
+
+def announced(directory: StateDirectory) -> list[dict[str, Any]]:
+    """List the windows to come, the next one first."""
+    return [plan.announce() for plan in Schedule(directory).plans() if plan.state == WAITING]
 
 
 def nginx_fault(directory: StateDirectory) -> Optional[str]:
@@ -257,14 +426,17 @@ def nginx_fault(directory: StateDirectory) -> Optional[str]:
     if not pages:
         return f"sees the flag, but there is no {directory.pages}/503.<language>.html: visitors get Nginx's own page"
     closed = closed_to_others(pages[0])
-    mode = stat.S_IMODE(closed.stat().st_mode) if closed else 0
-    return closed and f"may not be able to read the page: {closed} is closed to others (mode {mode:o})"
+    if closed is None:
+        return None
+    return (
+        f"may not be able to read the page: {closed} is closed to others (mode {stat.S_IMODE(closed.stat().st_mode):o})"
+    )
 
 
 def _show(directory: StateDirectory, secret: Optional[str] = None) -> None:
     """Print the state of a site, to be read at a glance, and the secret of a window that was just opened."""
     about = describe(directory)
-    window, deploy = about["window"] or {}, about["unfinished_deploy"]
+    window, deploy, coming = about["window"] or {}, about["unfinished_deploy"], about[ANNOUNCED]
     head = "CLOSED to visitors" if about["on"] else "OPEN to visitors"
     if about["opened_with"] == "hand":
         head += ", by hand"
@@ -284,6 +456,7 @@ def _show(directory: StateDirectory, secret: Optional[str] = None) -> None:
         "problem": about["problem"],
         "deploy": deploy
         and f"{deploy['holder'].get('user', 'somebody')}'s is not finished: phase {deploy.get('phase')}",
+        "planned": coming and f"from {coming[0]['start']} ({_distance(coming[0]['start'])}) to {coming[0]['end']}",
         "next": _next_command(directory, about),
     }
     if about["on"] and about["opened_with"] == "window" and not about["until"]:

@@ -16,7 +16,19 @@ from typing import Optional
 from ansible_collections.intermission.django.plugins.module_utils import command_line
 
 PACKAGE = command_line.__name__.rpartition(".")[0]
-PARTS = ("command_line", "controller", "deploy", "files", "job", "state", "terminal", "times")
+PARTS = (
+    "command_line",
+    "controller",
+    "deploy",
+    "files",
+    "icalendar",
+    "job",
+    "recurrence",
+    "schedule",
+    "state",
+    "terminal",
+    "times",
+)
 INTERPRETER = b"#!/usr/bin/python3 -I\n"
 MODE = 0o755
 MAIN = """\

@@ -82,26 +82,34 @@ class Plan:
         return self.window.id
 
     def times(self, following: int) -> list[tuple[datetime, datetime]]:
-        """List when it takes place, and where it recurs, when so many others follow. Raises ValueError."""
+        """List when it takes place, and where it recurs, when so many others follow, if systemd can tell."""
         times = [(self.begins, self.ends)]
         if self.series is not None:
             lasts = timedelta(seconds=self.series.seconds)
-            times += [(begin, begin + lasts) for begin in next_times(self.series.calendar, self.begins, following)]
+            with contextlib.suppress(ValueError):
+                times += [(begin, begin + lasts) for begin in next_times(self.series.calendar, self.begins, following)]
         return times
 
+    def announce(self) -> dict[str, Any]:
+        """Tell what visitors are told of it."""
+        window = self.window
+        return {
+            "id": window.id,
+            "start": window.start,
+            "end": window.end,
+            "reason": window.reason,
+            "message": window.message,
+        }
+
     def describe(self) -> dict[str, Any]:
-        """Tell what people and programs want to know of it. Raises ValueError."""
+        """Tell what people and programs want to know of it."""
         following = self.times(LISTED_TIMES)[1:]
         return {
-            "id": self.id,
+            **self.announce(),
             "site": self.window.site,
             "state": self.state,
-            "start": self.window.start,
-            "end": self.window.end,
             "recurs": self.series.calendar if self.series else None,
             "following": [{"start": format_instant(begin), "end": format_instant(end)} for begin, end in following],
-            "reason": self.window.reason,
-            "message": self.window.message,
             "layer": self.window.layer,
             "read_only": self.window.read_only,
             "by": self.window.opened_by,
@@ -179,7 +187,7 @@ class Schedule:
         self.directory = directory
         self.fault: Optional[str] = None
 
-    def plans(self, now: datetime) -> list[Plan]:
+    def plans(self) -> list[Plan]:
         """List the windows that wait, those that were missed of late, and the open one that has an end, by their begins."""
         found = []
         flagged = self.directory.flagged_id() if self.directory.flag.exists() else None
@@ -190,8 +198,7 @@ class Schedule:
                 if state is not None and not name.startswith("."):
                     with contextlib.suppress(OSError, ValueError, StateError):
                         found.append(self._plan(name, state))
-        kept = (plan for plan in found if plan.state != MISSED or plan.ends > now - SHOWN_MISSED)
-        return sorted(kept, key=lambda plan: plan.begins)
+        return sorted(found, key=lambda plan: plan.begins)
 
     def _plan(self, name: str, state: str) -> Plan:
         """Read a window of the schedule. Raises StateError, ValueError and OSError, also for one that has no end."""
@@ -219,7 +226,7 @@ class Schedule:
         """
         with self.directory.locked():
             plan = Plan(window, WAITING, parse_instant(window.start), parse_instant(window.end or ""), series)
-            plan, rivals = self._settled(plan, self.plans(_now()), merge)
+            plan, rivals = self._settled(plan, self.plans(), merge)
             if there := _request_in(rivals, plan):
                 return False, there.window
             running = next((rival for rival in rivals if rival.state == OPEN), None)
@@ -252,7 +259,7 @@ class Schedule:
         With ``once`` the others follow all the same. Without an id the only window that waits is meant. Raises StateError and OSError.
         """
         with self.directory.locked():
-            plans = self.plans(_now())
+            plans = self.plans()
             plan = self._named(window_id, plans, (WAITING,))
             if plan is None:
                 return []
@@ -279,7 +286,7 @@ class Schedule:
         """
         with self.directory.locked():
             now = _now()
-            plans = self.plans(now)
+            plans = self.plans()
             ending = [plan for plan in plans if plan.window.expires]
             plan = self._named(window_id, ending, (OPEN, WAITING))
             if plan is None:
@@ -393,20 +400,20 @@ class Schedule:
         with self.directory.locked():
             self._put_back(now)
             self._continue_series(now)
-            plans = self.plans(now)
+            plans = self.plans()
             for plan in plans:
                 if plan.state == WAITING and plan.begins <= now < plan.ends:
                     self._open(plan)
             self._close_over(now)
             self._note_missed(plans, now)
-            plans = self.plans(now)
+            plans = self.plans()
         edges = [plan.begins for plan in plans if plan.state == WAITING and plan.begins > now]
         edges += [plan.ends for plan in plans if plan.state == OPEN and plan.window.expires and plan.ends > now]
         return min(edges, default=None)
 
     def _put_back(self, now: datetime) -> None:
         """Let a window wait again that a clock opened which was wrong and has been set back since."""
-        opened = (plan for plan in self.plans(now) if plan.state == OPEN and plan.begins > now + SET_BACK)
+        opened = (plan for plan in self.plans() if plan.state == OPEN and plan.begins > now + SET_BACK)
         for plan in opened:
             place = self.directory.windows / plan.id
             if os.path.lexists(place / PLAN) and not self._deploy_needs_it():
@@ -465,8 +472,15 @@ class Schedule:
         return record is not None and record.get("phase") not in NO_HARM
 
     def _note_missed(self, plans: Iterable[Plan], now: datetime) -> None:
-        """Let windows whose end has passed wait no more; and wait again where that was the fault of a wrong clock."""
+        """Let windows whose end has passed wait no more; and wait again where that was the fault of a wrong clock.
+
+        After a day they are missed no more either.
+        """
         for plan in plans:
+            if plan.state == MISSED and plan.ends < now - SHOWN_MISSED:
+                with pinned(self.directory.windows / plan.id) as held:
+                    os.unlink(held / MISSED)
+                continue
             over = plan.ends <= now
             former, name = (WAITING, MISSED) if over else (MISSED, WAITING)
             place = self.directory.windows / plan.id
@@ -478,7 +492,7 @@ class Schedule:
     def _continue_series(self, now: datetime) -> None:
         """Stage what follows those windows whose time is near or was, so that at that time there is nothing left to do."""
         self.fault = None
-        plans = self.plans(now)
+        plans = self.plans()
         for plan in plans:  # What is staged may be near itself, and comes behind
             if plan.state != WAITING or plan.begins <= now + HORIZON:
                 try:
@@ -502,7 +516,7 @@ class Schedule:
 
 
 def overlapping(plan: Plan, others: Iterable[Plan]) -> list[Plan]:
-    """List the windows that are in force at some time at which another is; touching is no overlap. Raises ValueError."""
+    """List the windows that are in force at some time at which another is; touching is no overlap."""
     mine = plan.times(COMPARED_TIMES)
     return [
         other

@@ -7,12 +7,14 @@ import json
 import os
 import pwd
 import re
+import socket
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 import yaml
-from ansible_collections.intermission.django.plugins.module_utils import command_line
+from ansible_collections.intermission.django.plugins.module_utils import command_line, schedule
 from ansible_collections.intermission.django.plugins.module_utils.command_line import VERSION
 from ansible_collections.intermission.django.plugins.module_utils.deploy import DeployRecord
 from ansible_collections.intermission.django.plugins.module_utils.state import StateDirectory, Window
@@ -44,6 +46,7 @@ def command(site: StateDirectory, capsys: pytest.CaptureFixture[str], monkeypatc
         monkeypatch.delenv(name, raising=False)
     (site.pages / "503.en.html").write_text("<html></html>\n")
     monkeypatch.setattr(command_line, "nginx_fault", lambda directory: None)  # pytest closes its directories to others
+    monkeypatch.setattr(schedule, "closed_to_others", lambda file: None)
     return Command(site.path.parent, capsys)
 
 
@@ -335,3 +338,136 @@ def test_distances(seconds: int, text: str, monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(command_line, "datetime", Clock)
     assert command_line._distance((noon + timedelta(seconds=seconds)).isoformat()) == text
+
+
+NIGHT = ("--from", "2099-12-01T02:00Z", "--until", "2099-12-01T02:30Z")
+NIGHT_ID = "window-20991201T020000"
+
+
+def test_schedule_list_and_cancel(command: Command, site: StateDirectory) -> None:
+    assert command("schedule", "shop", *NIGHT, "--reason", "Disk", "--read-only") == 0
+    assert command.out.startswith("shop is closed from 2099-12-01T02:00:00Z (in ")
+    assert command.out.endswith(f" to 2099-12-01T02:30:00Z, window {NIGHT_ID}.\n")
+    assert not site.flag.exists()
+    assert site.read_window(NIGHT_ID).read_only
+    assert command("schedule", "shop", *NIGHT, "--reason", "Disk", "--read-only") == 0
+    assert command.out.startswith("Nothing to do: shop is closed from ")
+    assert command("status", "shop") == 0
+    assert "  planned from 2099-12-01T02:00:00Z (in " in command.out
+    assert command("list") == 0
+    titles, row = (line.split() for line in command.out.splitlines())
+    assert titles == ["SITE", "WINDOW", "STATE", "FROM", "UNTIL", "RECURS", "BY", "REASON"]
+    assert row == [
+        "shop",
+        NIGHT_ID,
+        "scheduled",
+        "2099-12-01T02:00:00Z",
+        "2099-12-01T02:30:00Z",
+        "-",
+        command_line.account(),
+        "Disk",
+    ]
+    assert command("cancel", "shop") == 0
+    assert command.out == f"Cancelled: {NIGHT_ID}.\n"
+    assert command("cancel", "shop") == 0
+    assert command.out == "Nothing to do: no window is scheduled.\n"
+    assert command("list", "shop") == 0
+    assert command.out == "No window is scheduled.\n"
+    assert command("cancel", "shop", "window-1") == 1
+    assert "shop has no scheduled window window-1" in command.err
+
+
+def test_list_and_status_for_programs(command: Command) -> None:
+    assert command("schedule", "shop", *NIGHT, "--message", "Soon back") == 0
+    assert command("list", "shop", "--json") == 0
+    (window,) = json.loads(command.out)["windows"]
+    assert (window["id"], window["state"], window["recurs"], window["following"]) == (NIGHT_ID, "scheduled", None, [])
+    assert command("list", "shop", "--icalendar") == 0
+    assert "DTSTART:20991201T020000Z\nDTEND:20991201T023000Z\n" in command.out.replace("\r\n", "\n")
+    assert command("status", "shop", "--json") == 0
+    assert json.loads(command.out)["sites"][0]["Maintenance-Window"] == [
+        {
+            "id": NIGHT_ID,
+            "start": "2099-12-01T02:00:00Z",
+            "end": "2099-12-01T02:30:00Z",
+            "reason": "",
+            "message": "Soon back",
+        }
+    ]
+
+
+def test_an_overlap_is_refused_unless_it_is_to_be_merged(command: Command) -> None:
+    later = ("--from", "2099-12-01T02:15Z", "--for", "1h")
+    assert command("schedule", "shop", *NIGHT) == 0
+    assert command("schedule", "shop", *later) == 1
+    assert f"shop has the window {NIGHT_ID} from 2099-12-01T02:00:00Z to 2099-12-01T02:30:00Z" in command.err
+    assert command.err.endswith("or let both become one: --merge\n")
+    assert command("schedule", "shop", *later, "--merge") == 0
+    assert "from 2099-12-01T02:00:00Z (in " in command.out
+    assert "to 2099-12-01T03:15:00Z" in command.out
+
+
+def test_extend(command: Command, site: StateDirectory) -> None:
+    assert command("extend", "shop", "--until", "2099-12-01T02:45Z") == 1
+    assert "there is none to extend" in command.err
+    assert command("schedule", "shop", *NIGHT) == 0
+    assert command("extend", "shop", "--until", "2099-12-01T03:45+01:00") == 0
+    assert "2099-12-01T02:45:00Z" in command.out
+    assert command("extend", "shop", NIGHT_ID, "--until", "2099-12-01T02:45Z") == 0
+    assert command.out.startswith("Nothing to do")
+    assert command("extend", "shop", "--until", "2020-12-01T02:45Z") == 2
+    assert "Give --until an end" in command.err
+    assert command("schedule", "shop", "--from", "2099-12-01T03:00Z", "--for", "1h") == 0
+    assert command("extend", "shop", NIGHT_ID, "--until", "2099-12-01T03:30Z") == 1
+    assert command.err.endswith("or let both become one: --merge\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fault"),
+    [
+        (("--from", "in 2h"), "needs an end or a duration"),
+        (("--from", "soon", "--for", "30m"), "'soon' is neither an instant nor a calendar expression"),
+        (("--from", "2099-12-01T02:00", "--for", "30m"), "has no time zone"),
+    ],
+)
+def test_a_schedule_that_makes_no_sense(
+    command: Command, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], fault: str
+) -> None:
+    def neither(calendar: str, after: datetime, count: int = 1) -> list[datetime]:
+        raise ValueError(f"'{calendar}' is neither an instant nor a calendar expression of systemd.time(7)")
+
+    monkeypatch.setattr(schedule, "next_times", neither)
+    assert command("schedule", "shop", *arguments) == 2
+    assert fault in command.err
+    assert "for instance 'in 2h'" in command.err
+
+
+def test_what_the_timer_runs_opens_and_tells_systemd(
+    command: Command, site: StateDirectory, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    now = datetime.now(UTC)
+    assert command("schedule", "shop", "--from", "in 1h", "--for", "2h") == 0
+    monkeypatch.setattr(schedule, "_now", lambda: now + timedelta(hours=2))
+    monkeypatch.setattr(schedule.keep_time, "__defaults__", (schedule._now, None))
+    monkeypatch.chdir(tmp_path)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind("notify")
+        monkeypatch.setenv("NOTIFY_SOCKET", "notify")
+        assert command("due", "shop") == 0
+        assert systemd.recv(100) == b"READY=1"
+    assert site.flag.exists()
+    assert (command.out, command.err) == ("", "")
+
+
+def test_what_the_timer_runs_fails_where_something_is_left_undone(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
+
+    def keep_time(schedule: schedule.Schedule, ready: Callable[[], None]) -> None:
+        ready()
+        schedule.fault = "what follows could not be staged"
+
+    monkeypatch.setattr(command_line, "keep_time", keep_time)
+    assert command("due", "shop") == 1
+    assert command.err == "intermission: what follows could not be staged\n"
