@@ -27,7 +27,6 @@ from ansible_collections.intermission.django.plugins.module_utils.schedule impor
 )
 from ansible_collections.intermission.django.plugins.module_utils.state import (
     LAYERS,
-    WAITING,
     DeployWindowError,
     StateDirectory,
     StateError,
@@ -38,7 +37,7 @@ from ansible_collections.intermission.django.plugins.module_utils.state import (
     window_request,
 )
 from ansible_collections.intermission.django.plugins.module_utils.terminal import printable, table
-from ansible_collections.intermission.django.plugins.module_utils.times import format_instant, parse_instant
+from ansible_collections.intermission.django.plugins.module_utils.times import parse_instant
 
 VERSION = "0.1.0"
 DONE, FAILED, MISUSED, NOT_ALLOWED, INTERRUPTED = 0, 1, 2, 77, 130
@@ -268,10 +267,8 @@ def _list(options: argparse.Namespace, root: str) -> None:
     plans = [plan for name in names for plan in Schedule(StateDirectory(root, name)).plans()]
     if options.json or options.icalendar:
         windows = [plan.describe() for plan in plans]
-        calendar = calendar_of(windows, format_instant(datetime.now(timezone.utc)))
-        sys.stdout.write(
-            json.dumps({"version": VERSION, "windows": windows}, indent=2) + "\n" if options.json else calendar
-        )
+        document = {"version": VERSION, "windows": windows}
+        sys.stdout.write(json.dumps(document, indent=2) + "\n" if options.json else calendar_of(windows))
         return
     rows = [
         {
@@ -408,14 +405,9 @@ def describe(directory: StateDirectory) -> dict[str, Any]:
         "nginx_fault": nginx_fault(directory) if status["opened_with"] else None,
         "pages": str(directory.pages),
         "unfinished_deploy": deploy,
-        ANNOUNCED: announced(directory),
+        ANNOUNCED: Schedule(directory).announced(),
         "journal": directory.journal(SHOWN_ENTRIES),
     }
-
-
-def announced(directory: StateDirectory) -> list[dict[str, Any]]:
-    """List the windows to come, the next one first."""
-    return [plan.announce() for plan in Schedule(directory).plans() if plan.state == WAITING]
 
 
 def nginx_fault(directory: StateDirectory) -> Optional[str]:

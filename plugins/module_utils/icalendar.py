@@ -10,8 +10,8 @@ LINE_BYTES = 75
 PRODUCT = "-//Intermission//Maintenance windows//EN"
 
 
-def calendar_of(windows: Iterable[dict[str, Any]], made: str) -> str:
-    """Write the windows that ``Plan.describe`` tells of, those of several hosts once, with what follows; ``made`` is an instant."""
+def calendar_of(windows: Iterable[dict[str, Any]]) -> str:
+    """Write the windows that ``Plan.describe`` tells of, those of several hosts once, with what follows them."""
     known = list(windows)
     events: dict[str, list[str]] = {}
     following = [(window, times) for window in known for times in window["following"]]
@@ -20,6 +20,7 @@ def calendar_of(windows: Iterable[dict[str, Any]], made: str) -> str:
         events.setdefault(
             f"{window['site']}-{_stamp(times['start'])}@intermission",
             [
+                f"DTSTAMP:{_stamp(window['written'])}",
                 f"DTSTART:{_stamp(times['start'])}",
                 f"DTEND:{_stamp(times['end'])}",
                 f"SUMMARY:{_text('Maintenance of ' + window['site'])}",
@@ -28,7 +29,7 @@ def calendar_of(windows: Iterable[dict[str, Any]], made: str) -> str:
         )
     lines = ["BEGIN:VCALENDAR", "VERSION:2.0", f"PRODID:{PRODUCT}"]
     for uid, event in sorted(events.items()):
-        lines += ["BEGIN:VEVENT", f"UID:{uid}", f"DTSTAMP:{_stamp(made)}", *event, "END:VEVENT"]
+        lines += ["BEGIN:VEVENT", f"UID:{uid}", *event, "END:VEVENT"]
     return "".join(f"{_folded(line)}\r\n" for line in [*lines, "END:VCALENDAR"])
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 from datetime import datetime, timezone
 
 ELAPSES = re.compile(r"^ *(?:Next elapse|Iter\. #\d+): \w{3} (\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}) UTC$", re.MULTILINE)
@@ -19,6 +18,8 @@ def next_times(calendar: str, after: datetime, count: int = 1) -> list[datetime]
 
     The expression has to name its zone: two hosts may be in different ones.
     """
+    import subprocess  # Costs most that import this a fifth of their start, and few of them have what recurs
+
     base = after.astimezone(timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
     command = ["systemd-analyze", "calendar", f"--base-time={base}", f"--iterations={count}", "--", calendar]
     environment = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"}

@@ -50,6 +50,7 @@ SET_BACK = timedelta(minutes=1)
 HORIZON = timedelta(seconds=75)  # The timer comes once a minute
 COMPARED_TIMES = 60
 LISTED_TIMES = 10
+CLOCK_TOLERANCE = 2.0
 NO_HARM = ("prepare", "plan")
 
 
@@ -75,6 +76,7 @@ class Plan:
     begins: datetime
     ends: datetime
     series: Optional[Series] = None
+    written: str = ""
 
     @property
     def id(self) -> str:
@@ -91,7 +93,7 @@ class Plan:
         return times
 
     def announce(self) -> dict[str, Any]:
-        """Tell what visitors are told of it."""
+        """Tell of it what visitors are told."""
         window = self.window
         return {
             "id": window.id,
@@ -108,6 +110,7 @@ class Plan:
             **self.announce(),
             "site": self.window.site,
             "state": self.state,
+            "written": self.written,
             "recurs": self.series.calendar if self.series else None,
             "following": [{"start": format_instant(begin), "end": format_instant(end)} for begin, end in following],
             "layer": self.window.layer,
@@ -206,9 +209,16 @@ class Schedule:
         if window.end is None or window.id != name:
             raise ValueError("it has no end, or another's id")
         series = None
-        with contextlib.suppress(FileNotFoundError), pinned(self.directory.windows / name) as held:
-            series = from_text(read_plain(held / PLAN).decode())
-        return Plan(window, state, parse_instant(window.start), parse_instant(window.end), series)
+        with pinned(self.directory.windows / name) as held:
+            written = datetime.fromtimestamp((held / "window.json").stat().st_mtime, timezone.utc)
+            with contextlib.suppress(FileNotFoundError):
+                series = from_text(read_plain(held / PLAN).decode())
+        begins, ends = parse_instant(window.start), parse_instant(window.end)
+        return Plan(window, state, begins, ends, series, format_instant(written))
+
+    def announced(self) -> list[dict[str, Any]]:
+        """Tell of the windows that wait, the next one first, what visitors are told."""
+        return [plan.announce() for plan in self.plans() if plan.state == WAITING]
 
     def add(
         self,
@@ -544,6 +554,17 @@ def _request_in(rivals: list[Plan], plan: Plan) -> Optional[Plan]:
 
 def _recurs(plan: Plan) -> Optional[tuple[str, int]]:
     return (plan.series.calendar, plan.series.seconds) if plan.series else None
+
+
+def clock_fault(ahead: float, tolerance: float) -> Optional[str]:
+    """Say what is wrong with a host's clock that is known to be so far ahead of the controller's; below zero it is behind."""
+    if abs(ahead) <= tolerance:
+        return None
+    side = "ahead of" if ahead > 0 else "behind"
+    return (
+        f"this host's clock is {abs(ahead):.1f} s {side} the controller's, so that the window would be at another time. Set it right, "
+        "see timedatectl(1), or allow more with maintenance_window_clock_tolerance"
+    )
 
 
 def _now() -> datetime:

@@ -14,6 +14,7 @@ from typing import Optional
 
 from ansible_collections.intermission.django.plugins.module_utils.files import sync_directory, write_file
 
+CLOCKS = (".timer", ".path")
 VENDOR_DIRECTORIES = ("/usr/lib/systemd/system", "/lib/systemd/system")
 
 
@@ -29,9 +30,11 @@ def mark(site: str) -> str:
 class Units:
     """The units of one site in a directory of unit files."""
 
-    def __init__(self, site: str, directory: str = "/etc/systemd/system") -> None:
-        """Name the site; nothing is read yet."""
+    def __init__(self, site: str, directory: str = "/etc/systemd/system", part: str = "") -> None:
+        """Name the site, and the part of it that has units for itself; nothing is read yet."""
         self.site = site
+        self.mark = mark(f"{site} {part}".strip())
+        self.advice = "rename it, or remove it" if part else "set django_release_service to a name that is free"
         self.directory = Path(directory)
 
     def installed(self) -> dict[str, str]:
@@ -40,13 +43,13 @@ class Units:
         for path in sorted(self.directory.glob("*.*")):
             with contextlib.suppress(OSError, UnicodeDecodeError):
                 text = path.read_text(encoding="utf-8") if path.is_file() and not path.is_symlink() else ""
-                if mark(self.site) in text.splitlines()[:3]:
+                if self.mark in text.splitlines()[:3]:
                     found[path.name] = text
         return found
 
     def marked(self, units: Mapping[str, str]) -> dict[str, str]:
         """Give units, name to content, with the mark of the site."""
-        return {name: f"{mark(self.site)}\n{text}" for name, text in units.items()}
+        return {name: f"{self.mark}\n{text}" for name, text in units.items()}
 
     def changed(self, units: Mapping[str, str]) -> list[str]:
         """List the units, given without the mark, that the site has with another content. Raises UnitError as ``changes``."""
@@ -64,9 +67,7 @@ class Units:
             places = [self.directory, *map(Path, VENDOR_DIRECTORIES)]
             taken = next((place / name for place in places if (place / name).exists() and name not in have), None)
             if taken:
-                raise UnitError(
-                    f"{taken} is there and is not {self.site}'s: set django_release_service to a name that is free"
-                )
+                raise UnitError(f"{taken} is there and is not {self.site}'s: {self.advice}")
         names = sorted({*have, *wanted})
         return {name: (have.get(name), wanted.get(name)) for name in names if have.get(name) != wanted.get(name)}
 
@@ -74,11 +75,11 @@ class Units:
         """Bring the units to their content, load and enable them; gives whether anything had to be done.
 
         Units that are no longer wanted are stopped and removed. A socket whose unit has changed is closed, to be opened
-        anew when the app starts. Where systemd does not take a unit, the former ones are put back. What was cut short is
-        finished by the next run. Raises UnitError and OSError.
+        anew when the app starts; timers and paths are started. Where systemd does not take a unit, the former ones are put
+        back. What was cut short is finished by the next run. Raises UnitError and OSError.
         """
         changes = self.changes(wanted)
-        if not changes and not unfinished(wanted):
+        if not changes and not (wanted and unfinished(wanted)):
             return False
         gone = [name for name, (_, new) in changes.items() if new is None]
         if gone:
@@ -88,7 +89,11 @@ class Units:
         if refused:
             self._write({name: old for name, (old, _) in changes.items()})
             raise UnitError(f"systemd does not take the units: {refused}")
-        systemctl("enable", *wanted)
+        if wanted:
+            systemctl("enable", *wanted)
+        clocks = [name for name in wanted if name.endswith(CLOCKS)]
+        if clocks:
+            systemctl("restart", *clocks)
         sockets = [name for name, (old, new) in changes.items() if name.endswith(".socket") and old and new]
         if sockets:
             systemctl("stop", *sockets, *(name.replace(".socket", ".service") for name in sockets))
@@ -126,11 +131,16 @@ def keep(file: Path, units: Mapping[str, str]) -> None:
 
 
 def unfinished(names: Mapping[str, str]) -> list[str]:
-    """List the units that systemd has not read since they were written, or that do not start at boot yet."""
-    shown = systemctl("show", "--property=Id,UnitFileState,NeedDaemonReload", *names)
+    """List the units that systemd has not read since they were written, or that do not start at boot yet, and clocks that stand."""
+    shown = systemctl("show", "--property=Id,UnitFileState,NeedDaemonReload,ActiveState", *names)
     states = [dict(line.split("=", 1) for line in block.splitlines() if "=" in line) for block in shown.split("\n\n")]
-    wanted = {"UnitFileState": "enabled", "NeedDaemonReload": "no"}
-    return [state["Id"] for state in states if state and {**state, **wanted} != state]
+    found = []
+    for state in filter(None, states):
+        wanted = {"UnitFileState": "enabled", "NeedDaemonReload": "no"}
+        wanted.update({"ActiveState": "active"} if state["Id"].endswith(CLOCKS) else {})
+        if {**state, **wanted} != state:
+            found.append(state["Id"])
+    return found
 
 
 def refusals(names: Mapping[str, str]) -> str:

@@ -19,8 +19,13 @@ attributes:
     support: none
     description: Shows what changes.
 options:
+  begins:
+    description:
+      - When a scheduled window begins, such as V(in 2h), V(2026-12-01T02:00Z), or what recurs (systemd.time(7)), such as
+        V(Sun 02:00 Europe/Berlin). Left out, the window begins now.
+    type: str
   duration:
-    description: How long the window lasts from now, such as V(30m), V(1h30m) or V(2d).
+    description: How long the window lasts, such as V(30m), V(1h30m) or V(2d).
     type: str
   until:
     description: When the window ends, ISO 8601 with a zone, such as V(2026-12-01T02:00Z).
@@ -45,16 +50,21 @@ EXAMPLES = r"""
 RETURN = r"""
 id:
   description: An id for the window.
-  returned: always
+  returned: without O(begins)
   type: str
 start:
   description: Now, ISO 8601 in UTC.
-  returned: always
+  returned: without O(begins)
   type: str
 end:
   description: The end, ISO 8601 in UTC, or none.
-  returned: always
+  returned: without O(begins)
   type: str
+times:
+  description:
+    - The times of a scheduled window, C(start) and C(end), or where it recurs, C(calendar) and C(seconds). What does not apply is none.
+  returned: with O(begins)
+  type: dict
 by:
   description: The user who runs this.
   returned: always
@@ -71,10 +81,12 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.intermission.django.plugins.module_utils.controller import user
+from ansible_collections.intermission.django.plugins.module_utils.schedule import requested_times
 from ansible_collections.intermission.django.plugins.module_utils.state import window_request
 
 ARGUMENTS: dict[str, Any] = {
     "argument_spec": {
+        "begins": {"type": "str"},
         "duration": {"type": "str"},
         "until": {"type": "str"},
         "name": {"type": "str", "default": "window"},
@@ -82,18 +94,29 @@ ARGUMENTS: dict[str, Any] = {
     "supports_check_mode": True,
 }
 
+FROM_NOW = (
+    "Set maintenance_window_for to a duration, for instance 30m or 1h30m, or maintenance_window_until to an end with its zone, for instance "
+    "2026-12-01T02:00Z; or neither, where the end is not known."
+)
+SCHEDULED = (
+    "Set maintenance_window_from to a begin, for instance 'in 2h', 2026-12-01T02:00Z or 'Sun 02:00 Europe/Berlin', and one of "
+    "maintenance_window_for and maintenance_window_until."
+)
+
 
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(**ARGUMENTS)
     params = module.params
+    now = datetime.now(timezone.utc)
+    request: dict[str, Any]
     try:
-        request = window_request(params["name"], params["duration"], params["until"], datetime.now(timezone.utc))
+        if params["begins"]:
+            request = {"times": requested_times(params["begins"], params["duration"], params["until"], now)}
+        else:
+            request = window_request(params["name"], params["duration"], params["until"], now)
     except ValueError as error:
-        module.fail_json(
-            msg=f"{error}. Set maintenance_window_for to a duration, for instance 30m or 1h30m, or "
-            "maintenance_window_until to an end with its zone, for instance 2026-12-01T02:00Z; or neither, where the end is not known."
-        )
+        module.fail_json(msg=f"{error}. {SCHEDULED if params['begins'] else FROM_NOW}")
     module.exit_json(**request, by=user(), **{"from": socket.gethostname()})
 
 

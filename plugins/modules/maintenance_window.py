@@ -135,6 +135,11 @@ pages:
   description: The directory of the pages that visitors get where no window has its own.
   returned: always
   type: str
+announced:
+  description: The scheduled windows that are still to come, the next one first.
+  returned: always
+  type: list
+  elements: dict
 others:
   description: The other sites that the host has.
   returned: with O(state=absent)
@@ -149,6 +154,7 @@ from typing import Any, Optional
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.intermission.django.plugins.module_utils.deploy import DeployRecord
 from ansible_collections.intermission.django.plugins.module_utils.files import write_file
+from ansible_collections.intermission.django.plugins.module_utils.schedule import Schedule
 from ansible_collections.intermission.django.plugins.module_utils.state import (
     LAYERS,
     DeployWindowError,
@@ -291,6 +297,7 @@ def main() -> None:
             "unfinished_deploy": deploy.read(),
             "left_behind": deploy.left_behind(),
             "pages": str(directory.pages),
+            "announced": Schedule(directory).announced(),
         }
         if params["state"] == "absent":
             said["others"] = [name for name in known_sites(params["state_root"]) if name != params["site"]]

@@ -10,7 +10,8 @@ module: systemd_units
 short_description: Install the systemd units of a site
 version_added: 0.1.0
 description:
-  - Writes all units of a site, makes systemd load and enable them, and removes those that the site had before and no longer has. They are not started.
+  - Writes all units of a site, makes systemd load and enable them, and removes those that the site had before and no longer has.
+  - Timers and paths are started, all else is not.
   - Where systemd does not take a unit, the former ones are put back. A unit of other origin is never written over.
 attributes:
   check_mode:
@@ -24,6 +25,10 @@ options:
     description: The site that the units belong to.
     type: str
     required: true
+  part:
+    description: A part of the site that has units for itself, of which all is true that is said here of the site's.
+    type: str
+    default: ""
   units:
     description:
       - Name of each unit, with its suffix, and its content. The mark of the site is added.
@@ -34,8 +39,8 @@ options:
       - File that keeps the units of an environment. It is written where it is not there.
       - Where it is, the services of O(units) get their content from it, for the environment is one that is gone back to. A socket stays
         with O(units), because Nginx leads to it.
+      - Left out, units are not kept.
     type: path
-    required: true
 author:
   - The Intermission developers (@intermission)
 """
@@ -72,9 +77,11 @@ from ansible_collections.intermission.django.plugins.module_utils.units import (
 ARGUMENTS: dict[str, Any] = {
     "argument_spec": {
         "site": {"type": "str", "required": True},
+        "part": {"type": "str", "default": ""},
         "units": {"type": "dict"},
-        "kept": {"type": "path", "required": True},
+        "kept": {"type": "path"},
     },
+    "required_one_of": [("units", "kept")],
     "supports_check_mode": True,
 }
 
@@ -87,16 +94,16 @@ def with_former_services(units: dict[str, str], former: dict[str, str]) -> dict[
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(**ARGUMENTS)
-    units = Units(module.params["site"])
-    file, given = Path(module.params["kept"]), module.params["units"]
+    units = Units(module.params["site"], part=module.params["part"])
+    file, given = module.params["kept"] and Path(module.params["kept"]), module.params["units"]
     try:
-        former = kept(file)
+        former = kept(file) if file else {}
         if given is None and not former:
             module.exit_json(changed=False, diff=[], names=[])
         wanted = units.marked(former if given is None else with_former_services(given, former))
         changes = units.changes(wanted)
         changed = bool(changes) if module.check_mode else units.install(wanted)
-        if given and not former and not module.check_mode:
+        if file and given and not former and not module.check_mode:
             keep(file, given)
     except (UnitError, OSError) as error:
         module.fail_json(msg=str(error))

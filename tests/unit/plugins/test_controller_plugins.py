@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from ansible_collections.intermission.django.plugins.action import maintenance_schedule
 from ansible_collections.intermission.django.plugins.module_utils.controller import identity
 from ansible_collections.intermission.django.plugins.module_utils.deploy import DeployRecord
 from ansible_collections.intermission.django.plugins.module_utils.state import StateDirectory
@@ -208,3 +213,52 @@ def test_a_worker_that_the_host_does_not_know_is_told(
     ran = doctor(ansible_playbook, site, tmp_path, "-e", "user=no-such-user")
     assert ran.returncode == 2
     assert "maintenance_page_worker_user 'no-such-user': there is no such user" in " ".join(ran.stdout.split())
+
+
+class Host:
+    """Plays a host whose clock differs: what it was asked, and what it answers."""
+
+    def __init__(self, ahead: float, changed: bool = True) -> None:
+        self.ahead, self.changed = ahead, changed
+        self.asked: list[dict[str, Any]] = []
+
+    def __call__(self, action: Any, task_vars: dict[str, Any], arguments: dict[str, Any]) -> dict[str, Any]:
+        self.asked.append(arguments)
+        return {"changed": self.changed, "id": "window-1", "read_at": time.time() + self.ahead, "windows": []}
+
+
+def schedule_on(host: Host, monkeypatch: pytest.MonkeyPatch, check: bool = False, **arguments: Any) -> dict[str, Any]:
+    """Run the action maintenance_schedule against a host."""
+    monkeypatch.setattr(maintenance_schedule, "execute", host)
+    monkeypatch.setattr(maintenance_schedule.ActionBase, "run", lambda *_: {})
+    action = object.__new__(maintenance_schedule.ActionModule)
+    action._task = SimpleNamespace(args=arguments, check_mode=check)
+    result: dict[str, Any] = action.run()
+    return result
+
+
+def test_the_clock_of_a_host_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    host, before = Host(1.5), time.time()
+    result = schedule_on(host, monkeypatch, state="present")
+    assert before <= host.asked[0]["asked_at"] <= time.time()
+    assert result["clock"]["ahead"] == pytest.approx(1.5, abs=0.4)
+    assert (result["changed"], "failed" in result, "read_at" in result) == (True, False, False)
+
+
+def test_what_a_host_whose_clock_is_ahead_has_scheduled_is_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    host = Host(5)
+    result = schedule_on(host, monkeypatch, state="present", site="shop")
+    assert (result["failed"], result["changed"]) == (True, False)
+    assert re.match(r"this host's clock is [45]\.\d s ahead of the controller's", result["msg"])
+    assert [(asked["state"], asked.get("id")) for asked in host.asked] == [("present", None), ("cancelled", "window-1")]
+    assert "failed" not in schedule_on(Host(5), monkeypatch, state="present", tolerance=60)
+    assert "failed" not in schedule_on(Host(5), monkeypatch, state="cancelled")
+
+
+@pytest.mark.parametrize(("changed", "check"), [(False, False), (True, True)])
+def test_what_a_host_has_not_scheduled_is_not_taken_back(
+    monkeypatch: pytest.MonkeyPatch, changed: bool, check: bool
+) -> None:
+    host = Host(5, changed)
+    assert schedule_on(host, monkeypatch, check, state="present")["failed"]
+    assert len(host.asked) == 1

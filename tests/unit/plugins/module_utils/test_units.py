@@ -25,6 +25,7 @@ class Systemd:
         self.asked: list[tuple[str, ...]] = []
         self.refused: set[str] = set()
         self.states: dict[str, str] = {}
+        self.active: dict[str, str] = {}
 
     def __call__(self, *arguments: str) -> str:
         self.asked.append(arguments)
@@ -33,7 +34,8 @@ class Systemd:
             return f"LoadState={state}\nLoadError=\n"
         if arguments[0] == "show":
             return "\n\n".join(
-                f"Id={name}\nUnitFileState={self.states.get(name, 'enabled')}\nNeedDaemonReload=no"
+                f"Id={name}\nUnitFileState={self.states.get(name, 'enabled')}\nNeedDaemonReload=no\n"
+                f"ActiveState={self.active.get(name, 'inactive')}"
                 for name in arguments[2:]
             )
         return ""
@@ -150,6 +152,30 @@ def test_units_are_kept_for_the_way_back(tmp_path: Path) -> None:
     file.write_text("{")
     with pytest.raises(UnitError, match="is damaged: remove it, and deploy again"):
         kept(file)
+
+
+def test_timers_are_started_and_the_units_of_a_part_are_apart(units: Units, systemd: Systemd) -> None:
+    units.install(WANTED)
+    part = Units("shop", str(units.directory), "schedule")
+    clock = part.marked({"shop-schedule.timer": "[Timer]", "shop-schedule.service": "[Service]"})
+    assert part.install(clock)
+    assert systemd.did("restart") == [("shop-schedule.timer",)]
+    systemd.active["shop-schedule.timer"] = "active"
+    assert not part.install(clock)
+    systemd.active.clear()
+    assert part.install(clock)
+    assert not units.install(WANTED)
+    assert part.install({})
+    assert units.installed() == WANTED
+    assert systemd.did("disable") == [("--now", "shop-schedule.service", "shop-schedule.timer")]
+    assert not part.install({})
+
+
+def test_a_unit_of_a_part_that_is_taken(units: Units, systemd: Systemd) -> None:
+    (units.directory / "shop-schedule.timer").write_text("[Timer]\n")
+    part = Units("shop", str(units.directory), "schedule")
+    with pytest.raises(UnitError, match="shop-schedule.timer is there and is not shop's: rename it, or remove it"):
+        part.install(part.marked({"shop-schedule.timer": "[Timer]"}))
 
 
 def test_what_systemctl_says_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

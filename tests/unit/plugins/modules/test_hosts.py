@@ -630,11 +630,13 @@ def test_preflight_names_all_that_is_wrong_and_what_to_set(
 def unit_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A directory of unit files, with a systemctl(1) that says yes to everything."""
 
-    def place(self: Units, site: str) -> None:
-        self.site, self.directory = site, tmp_path
+    make = Units.__init__
+
+    def place(self: Units, site: str, part: str = "") -> None:
+        make(self, site, str(tmp_path), part)
 
     monkeypatch.setattr(Units, "__init__", place)
-    said = "LoadState=loaded\nUnitFileState=enabled\nNeedDaemonReload=no"
+    said = "Id=any\nLoadState=loaded\nUnitFileState=enabled\nNeedDaemonReload=no"
     monkeypatch.setattr("ansible_collections.intermission.django.plugins.module_utils.units.systemctl", lambda *_: said)
     return tmp_path
 
@@ -656,6 +658,18 @@ def test_units_are_those_of_the_environment_that_is_gone_back_to(run_module: Run
     assert has("socket", "A")
     assert install("none") == {"changed": False, "diff": [], "names": []}
     assert has("socket", "A")
+
+
+def test_units_of_a_part_are_not_kept_and_go_without_the_others(run_module: RunModule, unit_files: Path) -> None:
+    (unit_files / "shop.service").write_text("# Intermission: shop\n[Service]\n")
+    part: dict[str, Any] = {"site": "shop", "part": "schedule"}
+    installed = run_module("systemd_units", {**part, "units": {"shop-schedule.path": "[Path]\n"}})
+    assert (installed["changed"], installed["names"]) == (True, ["shop-schedule.path"])
+    assert (unit_files / "shop-schedule.path").read_text() == "# Intermission: shop schedule\n[Path]\n"
+    assert run_module("systemd_units", {**part, "units": {}}, check=True)["changed"] is True
+    assert run_module("systemd_units", {**part, "units": {}})["changed"] is True
+    assert run_module("systemd_units", {**part, "units": {}})["changed"] is False
+    assert [path.name for path in unit_files.glob("shop*")] == ["shop.service"]
 
 
 def test_preflight_of_units(run_module: RunModule, unit_files: Path, tmp_path: Path) -> None:

@@ -9,11 +9,12 @@ import re
 import shutil
 import socket
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.intermission.django.plugins.module_utils import schedule
 from ansible_collections.intermission.django.plugins.module_utils.deploy import DeployRecord
 from ansible_collections.intermission.django.plugins.module_utils.state import StateDirectory, Window
 from ansible_collections.intermission.django.plugins.module_utils.times import parse_instant
@@ -488,3 +489,83 @@ def test_absent_finishes_a_removal_that_was_cut_short(window: RunModule, site: S
     assert window(check=True, state="absent")["changed"] is True
     assert window(state="absent")["changed"] is True
     assert not site.path.parent.exists()
+
+
+@pytest.fixture
+def scheduled(run_module: RunModule, site: StateDirectory, monkeypatch: pytest.MonkeyPatch) -> RunModule:
+    """Run maintenance_schedule on the site."""
+    monkeypatch.setattr(schedule, "closed_to_others", lambda file: None)  # pytest closes its directories to others
+
+    def run(check: bool = False, **arguments: Any) -> dict[str, Any]:
+        common = {"state_root": str(site.path.parent), "site": "shop", "by": "ada", "from": "laptop"}
+        return run_module("maintenance_schedule", {**common, **arguments}, check)
+
+    return run
+
+
+NIGHT = {"state": "present", "start": "2999-12-01T01:00:00Z", "end": "2999-12-01T02:00:00Z", "reason": "Disk"}
+NIGHT_ID = "window-29991201T010000"
+
+
+def test_schedule_in_check_mode_for_real_and_again(
+    scheduled: RunModule, window: RunModule, site: StateDirectory
+) -> None:
+    assert scheduled(check=True, **NIGHT)["changed"] is True
+    assert scheduled()["windows"] == []
+    done = scheduled(**NIGHT)
+    assert (done["changed"], done["id"]) == (True, NIGHT_ID)
+    (planned,) = done["windows"]
+    assert (planned["state"], planned["by"], planned["reason"]) == ("scheduled", "ada", "Disk")
+    assert scheduled(**NIGHT)["changed"] is scheduled(check=True, **NIGHT)["changed"] is False
+    assert [entry["id"] for entry in window()["announced"]] == [NIGHT_ID]
+    longer = {"state": "extended", "end": "2999-12-01T03:00:00+01:00"}
+    assert scheduled(**longer)["changed"] is False
+    assert scheduled(**{**longer, "end": "2999-12-01T03:00:00Z"})["windows"][0]["end"] == "2999-12-01T03:00:00Z"
+    assert scheduled(check=True, state="cancelled")["changed"] is True
+    assert scheduled(state="cancelled", id=NIGHT_ID)["windows"] == []
+    assert scheduled(state="cancelled", id=NIGHT_ID)["changed"] is False
+    assert site.journal(1)[0]["from"] == "laptop"
+
+
+def test_schedule_an_overlap(scheduled: RunModule) -> None:
+    later = {**NIGHT, "start": "2999-12-01T01:30:00Z", "end": "2999-12-01T03:00:00Z"}
+    scheduled(**NIGHT)
+    assert scheduled(**later)["msg"].endswith("or let both become one: -e maintenance_window_overlap=merge")
+    assert [window["end"] for window in scheduled(**later, overlap="merge")["windows"]] == ["2999-12-01T03:00:00Z"]
+
+
+def test_schedule_what_recurs(scheduled: RunModule, monkeypatch: pytest.MonkeyPatch) -> None:
+    times = [datetime(2999, 12, day, 2, tzinfo=UTC) for day in range(1, 31)]
+    monkeypatch.setattr(
+        schedule, "next_times", lambda calendar, after, count=1: [time for time in times if time > after][:count]
+    )
+    done = scheduled(state="present", calendar="02:00 UTC", seconds=1800)
+    (planned,) = done["windows"]
+    assert (done["id"], planned["recurs"]) == ("window-29991201T020000", "02:00 UTC")
+    assert planned["following"][0] == {"start": "2999-12-02T02:00:00Z", "end": "2999-12-02T02:30:00Z"}
+    assert scheduled(state="present", calendar="02:00 UTC", seconds=1800)["changed"] is False
+    assert [window["start"] for window in scheduled(state="cancelled", once=True)["windows"]] == [
+        "2999-12-02T02:00:00Z"
+    ]
+
+
+def test_schedule_where_the_clock_is_behind(scheduled: RunModule) -> None:
+    refused = scheduled(**NIGHT, asked_at=datetime.now(UTC).timestamp() + 60)
+    assert re.match(r"this host's clock is (60\.0|59\.\d) s behind the controller's", refused["msg"])
+    assert scheduled()["windows"] == []
+    assert scheduled(**NIGHT, asked_at=datetime.now(UTC).timestamp() + 60, tolerance=90)["changed"] is True
+    assert scheduled(**NIGHT, asked_at=datetime.now(UTC).timestamp() - 60)["changed"] is False
+
+
+def test_schedule_nonsense(scheduled: RunModule, tmp_path: Path) -> None:
+    scheduled(**NIGHT)
+    assert "is not after now" in scheduled(state="extended", end="2020-01-01T00:00Z")["msg"]
+    assert "there is none to extend" in scheduled(state="extended", end="2999-01-01T00:00Z", id="window-1")["msg"]
+    assert "apply the role maintenance_page" in scheduled(**{**NIGHT, "state_root": str(tmp_path / "nowhere")})["msg"]
+
+
+def test_request_of_a_scheduled_window(run_module: RunModule) -> None:
+    asked = run_module("maintenance_request", {"begins": "Sun 02:00 UTC", "duration": "30m"})
+    assert asked["times"] == {"start": None, "end": None, "calendar": "Sun 02:00 UTC", "seconds": 1800}
+    refused = run_module("maintenance_request", {"begins": "in 2h"})["msg"]
+    assert re.search("needs an end or a duration, one of the two. Set maintenance_window_from to a begin", refused)
