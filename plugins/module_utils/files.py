@@ -60,10 +60,13 @@ def read_plain(path: Path) -> bytes:
         return stream.read()
 
 
-def closed_to_others(file: Path) -> Optional[Path]:
-    """Find what keeps accounts that are neither owner nor group from reading a file; None where nothing does. Raises OSError."""
-    file = file.resolve()
-    for path in (*reversed(file.parents), file):
+def closed_to_others(file: Path, top: Path = Path("/")) -> Optional[Path]:
+    """Find what keeps accounts that are neither owner nor group from reading a file, from a directory on; None where nothing does.
+
+    Raises OSError.
+    """
+    file, top = file.resolve(), top.resolve()
+    for path in (*(parent for parent in reversed(file.parents) if parent == top or top in parent.parents), file):
         mode = path.stat().st_mode
         if not mode & (stat.S_IXOTH if stat.S_ISDIR(mode) else stat.S_IROTH):
             return path

@@ -364,7 +364,8 @@ class Schedule:
             window = replace(window, id=f"{base}.{number}")
         staged = self.directory.stage(window, plan=to_text(series))
         page = next(iter(sorted(staged.glob("503.*.html"))))
-        if closed := closed_to_others(page):
+        # What is above was looked at when the gate was installed
+        if closed := closed_to_others(page, self.directory.path):
             self._remove(window.id)
             raise StateError(
                 f"Nginx could not read the page of this window: {closed} is closed to others. Open it with chmod o+rX, and try again"

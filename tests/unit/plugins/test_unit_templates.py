@@ -6,12 +6,17 @@ import json
 import re
 import shlex
 import subprocess
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from ansible_collections.intermission.django.plugins.module_utils.schedule import HORIZON, MISSED
+from ansible_collections.intermission.django.plugins.module_utils.state import WAITING
 from jinja2 import Environment, FileSystemLoader
 
-TEMPLATES = Path(__file__).parents[3] / "roles" / "django_release" / "templates"
+ROLES = Path(__file__).parents[3] / "roles"
+TEMPLATES = [ROLES / role / "templates" for role in ("django_release", "maintenance_window")]
+CLOCKWORK = ["schedule.service.j2", "schedule.timer.j2", "schedule.path.j2"]
 
 
 def unit(template: str, state: Path) -> str:
@@ -32,13 +37,40 @@ def unit(template: str, state: Path) -> str:
         __django_release_programs="/srv/shop/current/.venv/bin",
         __django_release_current_project="/srv/shop/current",
         __intermission_state=str(state),
+        __maintenance_window_unit_state=str(state),
+        maintenance_window_command_path="/opt/100% ours/intermission",
     )
 
 
-@pytest.mark.parametrize("template", ["app.service.j2", "worker.service.j2"])
+def settings_of(template: str, state: Path) -> list[str]:
+    return [line for line in unit(template, state).splitlines() if "=" in line]
+
+
+@pytest.mark.parametrize("template", ["app.service.j2", "worker.service.j2", *CLOCKWORK])
 def test_every_line_of_a_unit_is_a_setting_a_section_or_a_comment(template: str, tmp_path: Path) -> None:
     lines = [line for line in unit(template, tmp_path).splitlines() if line]
     assert [line for line in lines if not re.match(r"#|\[\w+\]$|\w+=", line)] == []
+
+
+def test_schedules_are_looked_after_where_something_can_be_due(tmp_path: Path) -> None:
+    settings = settings_of("schedule.service.j2", tmp_path)
+    assert [line.partition("=|")[2] for line in settings if line.startswith("Condition")] == [
+        f"{tmp_path}/windows/*/{WAITING}",
+        f"{tmp_path}/windows/*/{MISSED}",
+        f"{tmp_path}/on",
+    ]
+    assert 'ExecStart="/opt/100%% ours/intermission" due shop' in settings
+    assert f"PathModified={tmp_path}/windows" in settings_of("schedule.path.j2", tmp_path)
+
+
+def test_the_timer_comes_before_what_was_near_the_time_before_is_left(tmp_path: Path) -> None:
+    assert "OnCalendar=*:*:50" in settings_of("schedule.timer.j2", tmp_path)
+    assert timedelta(minutes=1, seconds=5) < HORIZON
+
+
+@pytest.mark.parametrize("template", ["app.service.j2", "worker.service.j2"])
+def test_what_runs_the_site_is_named_once(template: str, tmp_path: Path) -> None:
+    lines = settings_of(template, tmp_path)
     settings = [line.split("=")[0] for line in lines]
     assert {"ExecCondition", "ExecStart", "User", "Nice"} <= set(settings)
     assert "ExecStart" not in "".join(line.partition("=")[2] for line in lines)

@@ -146,3 +146,56 @@ def test_a_later_end_keeps_the_link_which_the_status_shows(play: Play, site: Sta
     without = play("open", "status", **nowhere)
     assert "still lets" not in without
     assert cell(without, "PASS") == "-"
+
+
+def documents(printed: str) -> list[Any]:
+    """Read the JSON documents that were printed one behind the other."""
+    return [json.loads(f"{{{text}}}") for text in re.findall(r"^\{$(.*?)^\}$", printed, re.DOTALL | re.MULTILINE)]
+
+
+NIGHT = {
+    "maintenance_window_schedule": "present",
+    "maintenance_window_from": "2999-12-01T02:00Z",
+    "maintenance_window_for": "30m",
+    "maintenance_window_reason": "Disk",
+}
+
+
+def test_a_window_is_scheduled_listed_and_cancelled(play: Play, site: StateDirectory, tmp_path: Path) -> None:
+    host = {
+        "intermission_platform": "systemd",
+        "maintenance_window_calendar_file": str(tmp_path / "windows.ics"),
+    }
+    printed = play("schedule", **host, **NIGHT)
+    assert cell(printed, "WINDOW") == "window-29991201T020000"
+    assert (cell(printed, "STATE"), cell(printed, "REASON")) == ("scheduled", "Disk")
+    assert (site.windows / "window-29991201T020000" / "scheduled").is_symlink()
+    assert b"DTSTART:29991201T020000Z\r\nDTEND:29991201T023000Z\r\n" in (tmp_path / "windows.ics").read_bytes()
+    assert re.search(r"localhost .*changed=0 ", play("schedule", **host, **NIGHT))
+    host["maintenance_window_format"] = "json"
+    status, listed = documents(play("status", "schedule", **host, maintenance_window_schedule="cancelled"))
+    assert [window["id"] for window in status["hosts"][0]["Maintenance-Window"]] == ["window-29991201T020000"]
+    assert (listed["hosts"][0]["reached"], listed["hosts"][0]["windows"]) == (True, [])
+    assert not list(site.windows.iterdir())
+
+
+def test_wrong_inputs_of_a_scheduled_window_are_told_all_at_once(
+    ansible_playbook: Callable[..., subprocess.CompletedProcess[str]], site: StateDirectory
+) -> None:
+    variables = {
+        **SITE,
+        "intermission_state_root": str(site.path.parent),
+        "maintenance_window_schedule": "present",
+        "maintenance_window_mechanism": "setting",
+        "maintenance_window_pass": True,
+    }
+    ran = ansible_playbook(PLAY + POINT.replace("{point}", "schedule"), "-e", json.dumps(variables))
+    assert ran.returncode != 0
+    said = " ".join(ran.stderr.split()) + " ".join(ran.stdout.replace("\\n", " ").split())
+    for sentence in (
+        "intermission_platform is 'command', and only systemd opens and closes windows at their time",
+        "maintenance_window_from is not set",
+        "maintenance_window_mechanism is 'setting'",
+        "maintenance_window_pass is set",
+    ):
+        assert sentence in said

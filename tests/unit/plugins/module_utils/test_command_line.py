@@ -46,7 +46,6 @@ def command(site: StateDirectory, capsys: pytest.CaptureFixture[str], monkeypatc
         monkeypatch.delenv(name, raising=False)
     (site.pages / "503.en.html").write_text("<html></html>\n")
     monkeypatch.setattr(command_line, "nginx_fault", lambda directory: None)  # pytest closes its directories to others
-    monkeypatch.setattr(schedule, "closed_to_others", lambda file: None)
     return Command(site.path.parent, capsys)
 
 

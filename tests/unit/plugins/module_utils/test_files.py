@@ -173,3 +173,8 @@ def test_what_is_closed_to_others(public_path: Path) -> None:
     assert closed_to_others(link / "page") == file
     file.parent.chmod(0o750)
     assert closed_to_others(link / "page") == file.parent
+    assert closed_to_others(link / "page", file.parent) == file.parent
+    file.chmod(0o644)
+    public_path.chmod(0o700)
+    file.parent.chmod(0o755)
+    assert closed_to_others(link / "page", file.parent) is None

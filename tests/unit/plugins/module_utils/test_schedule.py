@@ -72,9 +72,6 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 @pytest.fixture
 def schedule(site: StateDirectory, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Schedule:
     monkeypatch.setattr(schedule_module, "next_times", every_day)
-    monkeypatch.setattr(
-        schedule_module, "closed_to_others", lambda file: None
-    )  # pytest closes its directories to others
     return Schedule(site)
 
 
@@ -184,11 +181,9 @@ def test_only_telling_writes_nothing(schedule: Schedule, site: StateDirectory) -
     assert events(site) == ["scheduled"]
 
 
-def test_a_page_that_nginx_could_not_read_is_not_scheduled(
-    schedule: Schedule, site: StateDirectory, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(schedule_module, "closed_to_others", lambda file: Path("/srv"))
-    with pytest.raises(StateError, match="/srv is closed to others"):
+def test_a_page_that_nginx_could_not_read_is_not_scheduled(schedule: Schedule, site: StateDirectory) -> None:
+    site.path.chmod(0o700)
+    with pytest.raises(StateError, match="shop is closed to others"):
         add(schedule, 2, 3)
     assert list(site.windows.iterdir()) == []
     assert events(site) == []

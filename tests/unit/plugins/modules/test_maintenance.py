@@ -492,9 +492,8 @@ def test_absent_finishes_a_removal_that_was_cut_short(window: RunModule, site: S
 
 
 @pytest.fixture
-def scheduled(run_module: RunModule, site: StateDirectory, monkeypatch: pytest.MonkeyPatch) -> RunModule:
+def scheduled(run_module: RunModule, site: StateDirectory) -> RunModule:
     """Run maintenance_schedule on the site."""
-    monkeypatch.setattr(schedule, "closed_to_others", lambda file: None)  # pytest closes its directories to others
 
     def run(check: bool = False, **arguments: Any) -> dict[str, Any]:
         common = {"state_root": str(site.path.parent), "site": "shop", "by": "ada", "from": "laptop"}
