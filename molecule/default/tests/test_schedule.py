@@ -1,0 +1,93 @@
+"""Scheduled windows: hosts open and close them by themselves, whatever happens to them meanwhile."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from functools import partial
+
+import pytest
+from testinfra.host import Host
+
+from driving import wait_until
+from fleet import Fleet, reboot
+
+testinfra_hosts = ["ansible://shop"]
+
+STATE = "/var/lib/intermission/shop"
+UNIT = "intermission-shop-schedule"
+UNITS = f"{UNIT}.timer {UNIT}.path {UNIT}.service"
+SCHEDULE = "playbooks/maintenance_schedule.yml"
+
+
+@pytest.fixture
+def member(host: Host) -> Iterator[str]:
+    """Somebody who may schedule windows and is not root."""
+    host.check_output("useradd --groups intermission grace")
+    yield "grace"
+    host.check_output("userdel grace")
+
+
+def windows(host: Host) -> list[dict[str, str]]:
+    listed: list[dict[str, str]] = json.loads(host.check_output("intermission list shop --json"))["windows"]
+    return listed
+
+
+def test_all_hosts_open_and_close_by_themselves_what_one_playbook_has_scheduled(site: Fleet) -> None:
+    run = site.playbook(
+        SCHEDULE,
+        maintenance_window_schedule="present",
+        maintenance_window_from="in 10s",
+        maintenance_window_for="25s",
+        maintenance_window_reason="<disk>",
+    )
+    assert run.status == 0, run.output
+    wait_until(lambda: site.kinds() == {"maintenance"}, "all hosts are closed")
+    assert all("&lt;disk&gt;" in site.ask(node).body for node in site.urls)
+    wait_until(lambda: site.kinds() == {"app"}, "all hosts are open")
+    for host in site.connections():
+        events = [json.loads(line) for line in host.check_output(f"tail -n 3 {STATE}/journal.jsonl").splitlines()]
+        assert [entry["event"] for entry in events] == ["scheduled", "opened", "closed"]
+        assert events[1]["at"] >= events[0]["start"].rstrip("Z")
+
+
+def test_a_host_that_was_off_at_the_begin_opens_before_it_lets_anybody_in_and_is_opened_by_a_new_end(
+    host: Host, site: Fleet, node: str, member: str
+) -> None:
+    host.check_output(f"systemctl stop {UNITS}")
+    with host.sudo(member):
+        host.check_output("intermission schedule shop --from 'in 1s' --for 1h")
+    reboot(host)
+    wait_until(partial(site.listens, node), "Nginx runs")
+    assert site.ask(node, "/orders/", "POST").kind == "maintenance"
+    assert [window["state"] for window in windows(host)] == ["open"]
+    soon = (datetime.now(UTC) + timedelta(seconds=10)).isoformat(timespec="seconds")
+    with host.sudo(member):
+        host.check_output(f"intermission extend shop --until {soon}")
+    wait_until(lambda: site.ask(node).kind == "app", "the host is open")
+
+
+def test_what_was_cancelled_or_missed_opens_nothing(host: Host, site: Fleet, node: str, member: str) -> None:
+    with host.sudo(member):
+        said = host.check_output("intermission schedule shop --from 'Sun 02:00 UTC' --for 30m --reason disk")
+        assert said.startswith("shop is closed from ")
+        (window,) = windows(host)
+        assert (window["recurs"], window["reason"], len(window["following"])) == ("Sun 02:00 UTC", "disk", 10)
+        host.check_output("intermission cancel shop")
+    assert windows(host) == []
+    host.check_output(f"systemctl stop {UNITS}")
+    host.check_output("intermission schedule shop --from 'in 2s' --for 1s")
+    ends = windows(host)[0]["end"]
+    wait_until(lambda: host.check_output("date --utc +%FT%TZ") > ends, "the window is over")
+    host.check_output(f"systemctl start {UNITS}")
+    wait_until(lambda: [window["state"] for window in windows(host)] == ["missed"], "the window is missed")
+    assert site.ask(node).kind == "app"
+    assert "closed" not in host.check_output(f"tail -n 1 {STATE}/journal.jsonl")
+
+
+def test_nothing_runs_while_nothing_is_scheduled(host: Host) -> None:
+    host.check_output(f"rm -f {STATE}/windows/*/missed; systemctl start {UNIT}.service")
+    assert host.check_output(f"systemctl show --property ConditionResult {UNIT}.service") == "ConditionResult=no"
+    assert host.service(f"{UNIT}.timer").is_running
+    assert host.service(f"{UNIT}.path").is_running
