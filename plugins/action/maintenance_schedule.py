@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, Optional
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.intermission.django.plugins.module_utils.schedule import CLOCK_TOLERANCE, clock_fault
@@ -16,7 +16,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     """See the module's documentation.
 
     The host reads its clock between two readings of the controller's. Whether it is behind, the host knows by the first, before it
-    changes anything. Whether it is ahead only shows when it has answered: what it has scheduled is then taken back.
+    changes anything. Whether it is ahead only shows when it has answered: what it has scheduled is then taken back. Where that would
+    not bring back what was there before, it is asked for its clock beforehand.
     """
 
     _supports_check_mode = True
@@ -24,23 +25,30 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
         """Run the module."""
         result: dict[str, Any] = super().run(tmp, task_vars)
-        arguments, asked = self._task.args, time.time()
-        result.update(execute(self, task_vars or {}, {**arguments, "asked_at": asked}))
+        arguments, variables = self._task.args, task_vars or {}
+        schedules = arguments.get("state") == "present"
+        merges = schedules and arguments.get("overlap") == "merge"
+        fault = self._ask({**arguments, "state": "listed"}, variables)[1] if merges else None
+        if fault is None:
+            answer, fault = self._ask(arguments, variables)
+            result.update(answer)
+        if schedules and fault:
+            if result.get("changed") and not merges and not self._task.check_mode:
+                execute(self, variables, {**arguments, "state": "cancelled", "id": result["id"]})
+            result.update(failed=True, changed=False, msg=fault)
+        return result
+
+    def _ask(self, arguments: dict[str, Any], variables: dict[str, Any]) -> tuple[dict[str, Any], Optional[str]]:
+        """Run the module; gives its answer, and what is wrong with a clock that is ahead."""
+        asked = time.time()
+        answer = execute(self, variables, {**arguments, "asked_at": asked})
         answered = time.time()
-        if result.get("failed"):
-            return result
-        read = result.pop("read_at")
-        result["clock"] = {
+        if answer.get("failed"):
+            return answer, None
+        read = answer.pop("read_at")
+        answer["clock"] = {
             "ahead": round(read - (asked + answered) / 2, 3),
             "within": round((answered - asked) / 2, 3),
         }
-        fault = (
-            clock_fault(read - answered, float(arguments.get("tolerance", CLOCK_TOLERANCE)))
-            if read > answered
-            else None
-        )
-        if fault and arguments.get("state") == "present":
-            if result["changed"] and not self._task.check_mode:
-                execute(self, task_vars or {}, {**arguments, "state": "cancelled", "id": result["id"]})
-            result.update(failed=True, changed=False, msg=fault)
-        return result
+        tolerance = float(arguments.get("tolerance", CLOCK_TOLERANCE))
+        return answer, clock_fault(max(0.0, read - answered), tolerance)

@@ -251,6 +251,9 @@ def test_what_a_host_whose_clock_is_ahead_has_scheduled_is_taken_back(monkeypatc
     assert (result["failed"], result["changed"]) == (True, False)
     assert re.match(r"this host's clock is [45]\.\d s ahead of the controller's", result["msg"])
     assert [(asked["state"], asked.get("id")) for asked in host.asked] == [("present", None), ("cancelled", "window-1")]
+    merging = Host(5)
+    assert schedule_on(merging, monkeypatch, state="present", overlap="merge")["failed"]
+    assert [asked["state"] for asked in merging.asked] == ["listed"]
     assert "failed" not in schedule_on(Host(5), monkeypatch, state="present", tolerance=60)
     assert "failed" not in schedule_on(Host(5), monkeypatch, state="cancelled")
 

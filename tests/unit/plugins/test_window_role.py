@@ -199,3 +199,31 @@ def test_wrong_inputs_of_a_scheduled_window_are_told_all_at_once(
         "maintenance_window_pass is set",
     ):
         assert sentence in said
+
+
+def test_all_hosts_schedule_a_window_or_none_unless_fewer_are_enough(
+    ansible_playbook: Callable[..., subprocess.CompletedProcess[str]], site: StateDirectory
+) -> None:
+    play = POINT.replace("{point}", "schedule").replace("    - name", "\n    - name", 1)
+    text = f"- hosts: all\n  gather_facts: false\n  tasks:{play}"
+    places = {"able": str(site.path.parent), "unable": "/nowhere"}
+    hosts = {name: {"intermission_state_root": root} for name, root in places.items()}
+    common = {**SITE, **NIGHT, "intermission_platform": "systemd", "ansible_connection": "local"}
+    gone = {"gone": {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1}}
+    inventory = json.dumps({"shop": {"hosts": {**hosts, **gone}, "vars": common}})
+    refused = ansible_playbook(text, inventory=inventory)
+    assert refused.returncode != 0
+    said = " ".join((refused.stdout + refused.stderr).replace("\\n", "\n").split())
+    assert "unable: /nowhere/shop is not there: apply the role maintenance_page to this host first gone: " in said
+    assert "So it is not scheduled on the others either." in said
+    assert [entry["event"] for entry in site.journal(9)] == ["scheduled", "cancelled"]
+    ran = ansible_playbook(text, "-e", "maintenance_window_quorum=33", inventory=inventory)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert [line.split()[:4] for line in ran.stdout.splitlines() if line.startswith(("able ", "unable ", "gone "))][
+        :3
+    ] == [
+        ["able", "shop", "window-29991201T020000", "scheduled"],
+        ["unable", "shop", "-", "not"],
+        ["gone", "shop", "-", "not"],
+    ]
+    assert [path.name for path in site.windows.iterdir()] == ["window-29991201T020000"]
