@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -18,7 +19,7 @@ testinfra_hosts = ["ansible://shop"]
 STATE = "/var/lib/intermission/shop"
 UNIT = "intermission-shop-schedule"
 UNITS = f"{UNIT}.timer {UNIT}.path {UNIT}.service"
-SCHEDULE = "playbooks/maintenance_schedule.yml"
+FLIP = "playbooks/maintenance_flip.yml"
 
 
 @pytest.fixture
@@ -34,16 +35,17 @@ def windows(host: Host) -> list[dict[str, str]]:
     return listed
 
 
-def test_all_hosts_open_and_close_by_themselves_what_one_playbook_has_scheduled(site: Fleet) -> None:
+def test_all_hosts_close_at_the_same_instant_and_open_by_themselves_at_the_end(site: Fleet) -> None:
     run = site.playbook(
-        SCHEDULE,
-        maintenance_window_schedule="present",
-        maintenance_window_from="in 10s",
-        maintenance_window_for="25s",
+        FLIP,
+        maintenance_window_lead=15,
+        maintenance_window_for="40s",
         maintenance_window_reason="<disk>",
     )
     assert run.status == 0, run.output
-    wait_until(lambda: site.kinds() == {"maintenance"}, "all hosts are closed")
+    assert len(re.findall(r"^\S+\.example\.com +shop +closed .* ms +closed$", run.output, re.MULTILINE)) == len(
+        site.urls
+    )
     assert all("&lt;disk&gt;" in site.ask(node).body for node in site.urls)
     wait_until(lambda: site.kinds() == {"app"}, "all hosts are open")
     for host in site.connections():

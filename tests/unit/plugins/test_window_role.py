@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import threading
+import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.intermission.django.plugins.module_utils.schedule import Schedule
 from ansible_collections.intermission.django.plugins.module_utils.state import StateDirectory
 
 Play = Callable[..., str]
@@ -227,3 +231,36 @@ def test_all_hosts_schedule_a_window_or_none_unless_fewer_are_enough(
         ["gone", "shop", "-", "not"],
     ]
     assert [path.name for path in site.windows.iterdir()] == ["window-29991201T020000"]
+
+
+def test_a_host_flips_when_its_time_has_come_and_proves_it(
+    play: Play,
+    site: StateDirectory,
+    serve: Callable[..., Any],
+    http: Callable[..., bytes],
+    closed_answer: bytes,
+) -> None:
+    server = serve(http(200, b"app"))
+
+    def keep_time() -> None:
+        while not site.flag.exists():
+            Schedule(site).settle(datetime.now(UTC))
+            time.sleep(0.05)
+        server.answers[:] = [closed_answer]
+
+    clockwork = threading.Thread(target=keep_time, daemon=True)
+    clockwork.start()
+    printed = play(
+        "flip",
+        intermission_platform="systemd",
+        maintenance_window_proof=True,
+        maintenance_window_proof_url=server.url,
+        maintenance_window_lead=1,
+        maintenance_window_for="1h",
+        maintenance_window_format="json",
+    )
+    (flipped,) = documents(printed)[0]["hosts"]
+    assert (flipped["state"], flipped["proof"], flipped["problem"]) == ("closed", "closed", None)
+    assert flipped["skew_ms"] >= 0
+    assert flipped["since"] == site.status()["since"]
+    assert flipped["until"] == site.status()["until"]
