@@ -50,6 +50,7 @@ SET_BACK = timedelta(minutes=1)
 HORIZON = timedelta(seconds=75)  # The timer comes once a minute
 COMPARED_TIMES = 60
 LISTED_TIMES = 10
+LONGEST_SECONDS = 366 * 86400
 CLOCK_TOLERANCE = 2.0
 NO_HARM = ("prepare", "plan")
 
@@ -131,7 +132,9 @@ def requested_times(begins: str, duration: Optional[str], until: Optional[str], 
     if begin is None:
         if lasts is None:
             raise ValueError(f"what recurs, '{begins}', needs a duration rather than an end")
-        return {"start": None, "end": None, "calendar": begins.strip(), "seconds": int(lasts.total_seconds())}
+        if (seconds := int(lasts.total_seconds())) > LONGEST_SECONDS:
+            raise ValueError(f"'{duration}' is too long")
+        return {"start": None, "end": None, "calendar": begins.strip(), "seconds": seconds}
     try:
         end = begin + lasts if lasts else parse_instant(until or "")
     except OverflowError as error:
@@ -176,8 +179,14 @@ def from_text(text: str) -> Optional[Series]:
         fields = json.loads(text)
         if fields["schema"] != SCHEMA:
             raise ValueError(f"schedule.json has schema {fields['schema']}; this version reads schema {SCHEMA}")
-        series = fields["series"]
-        return Series(str(series["id"]), str(series["calendar"]), int(series["seconds"])) if series else None
+        if not fields["series"]:
+            return None
+        series = Series(**fields["series"])
+        if not (
+            isinstance(series.id, str) and isinstance(series.calendar, str) and 0 < series.seconds <= LONGEST_SECONDS
+        ):
+            raise ValueError("schedule.json has something that does not recur")
+        return series
     except (TypeError, KeyError) as error:
         raise ValueError(f"schedule.json cannot be read: {error}") from error
 
@@ -206,8 +215,10 @@ class Schedule:
     def _plan(self, name: str, state: str) -> Plan:
         """Read a window of the schedule. Raises StateError, ValueError and OSError, also for one that has no end."""
         window = self.directory.read_window(name)
-        if window.end is None or window.id != name:
-            raise ValueError("it has no end, or another's id")
+        texts = (window.start, window.end, window.reason, window.message, window.layer, window.opened_by)
+        if window.id != name or not all(isinstance(text, str) for text in texts) or window.end is None:
+            raise ValueError("it has another's id, no end, or what is no text")
+        "".join(map(str, texts)).encode()  # Half a surrogate pair is a ValueError
         series = None
         with pinned(self.directory.windows / name) as held:
             written = datetime.fromtimestamp((held / "window.json").stat().st_mtime, timezone.utc)
@@ -379,7 +390,8 @@ class Schedule:
         if only_tell:
             return True
         self.directory.rewrite(window)
-        os.utime(self.directory.windows)  # The app looks again at what it announces
+        with pinned(self.directory.windows) as windows:
+            os.utime(windows)  # The app looks again at what it announces
         self.directory.record("extended", by, source, window=window.id, until=window.end)
         self._cancel(rivals, by, source)
         return True
@@ -392,7 +404,8 @@ class Schedule:
     def _remove(self, name: str) -> None:
         """Remove a window that waits: by the first name already it waits no more."""
         with pinned(self.directory.windows) as windows:
-            (windows / name / WAITING).unlink(missing_ok=True)
+            with pinned(windows / name) as held:
+                (held / WAITING).unlink(missing_ok=True)
             shutil.rmtree(windows / name)
             sync_directory(windows)
 
@@ -529,15 +542,11 @@ class Schedule:
 def overlapping(plan: Plan, others: Iterable[Plan]) -> list[Plan]:
     """List the windows that are in force at some time at which another is; touching is no overlap."""
     mine = plan.times(COMPARED_TIMES)
+    known = [(other, other.times(COMPARED_TIMES)) for other in others if other.state != MISSED]
     return [
         other
-        for other in others
-        if other.state != MISSED
-        and any(
-            begin < its_end and its_begin < end
-            for begin, end in mine
-            for its_begin, its_end in other.times(COMPARED_TIMES)
-        )
+        for other, its in known
+        if any(begin < its_end and its_begin < end for begin, end in mine for its_begin, its_end in its)
     ]
 
 

@@ -125,6 +125,7 @@ def test_times_of_what_recurs() -> None:
         ("in a while", "30m", None, "'a while' is not a duration"),
         ("in 99999999999d", "30m", None, "is too long"),
         ("in 2h", "9999999d", None, "is too long"),
+        ("Sun 02:00 UTC", "400d", None, "is too long"),
         ("2026-12-01T12:00Z", "30m", None, "has passed: it is 2026-12-01T12:00:00Z now"),
         ("2026-12-02T02:00", "30m", None, "has no time zone"),
         ("2026-12-02T02:00Z", None, "2026-12-02T02:00Z", "is not after the begin, 2026-12-02T02:00:00Z"),
@@ -523,6 +524,12 @@ def test_what_somebody_has_spoilt_is_passed_over(schedule: Schedule, site: State
     spoilt: dict[str, Callable[[Path], Any]] = {
         "json": lambda path: (path / "window.json").write_text("{"),
         "plan": lambda path: (path / "schedule.json").write_text("[]"),
+        "long": lambda path: (path / "schedule.json").write_text(series_text(seconds=10**30)),
+        "number": lambda path: (path / "schedule.json").write_text(series_text(calendar=5)),
+        "reason": lambda path: (path / "window.json").write_text(json.dumps({**fields(path), "reason": 5})),
+        "half a character": lambda path: (path / "window.json").write_text(
+            json.dumps({**fields(path), "message": "\ud800"})
+        ),
         "start": lambda path: (path / "window.json").write_text(json.dumps({**fields(path), "start": "soon"})),
         "end": lambda path: (path / "window.json").write_text(json.dumps({**fields(path), "end": None})),
         "id": lambda path: (path / "window.json").write_text(json.dumps({**fields(path), "id": good})),
@@ -535,6 +542,10 @@ def test_what_somebody_has_spoilt_is_passed_over(schedule: Schedule, site: State
     assert schedule.settle(at()) == at(2)
     assert schedule.settle(at(2)) == at(3)
     assert schedule.settle(at(20)) is None
+
+
+def series_text(**fields: Any) -> str:
+    return json.dumps({"schema": 1, "series": {"id": "w", "calendar": DAILY, "seconds": 60, **fields}})
 
 
 def fields(path: Path) -> dict[str, Any]:
