@@ -48,6 +48,7 @@ SOURCE = "its schedule"
 SHOWN_MISSED = timedelta(days=1)
 SET_BACK = timedelta(minutes=1)
 HORIZON = timedelta(seconds=75)  # The timer comes once a minute
+STILL = timedelta(seconds=2)
 COMPARED_TIMES = 60
 LISTED_TIMES = 10
 LONGEST_SECONDS = 366 * 86400
@@ -198,19 +199,26 @@ class Schedule:
         """Name the site; nothing is read yet."""
         self.directory = directory
         self.fault: Optional[str] = None
+        self._near: list[str] = []
 
     def plans(self) -> list[Plan]:
         """List the windows that wait, those that were missed of late, and the open one that has an end, by their begins."""
+        with contextlib.suppress(FileNotFoundError):
+            names = [name for name in os.listdir(self.directory.windows) if not name.startswith(".")]
+            return sorted(self._read(names), key=lambda plan: plan.begins)
+        return []
+
+    def _read(self, names: Iterable[str]) -> list[Plan]:
+        """Read those windows that have a place in time; one that somebody has spoilt is passed over."""
         found = []
         flagged = self.directory.flagged_id() if self.directory.flag.exists() else None
-        with contextlib.suppress(FileNotFoundError), pinned(self.directory.windows) as windows:
-            for name in sorted(os.listdir(windows)):
-                names = (link for link in (WAITING, MISSED) if os.path.lexists(windows / name / link))
-                state = OPEN if name == flagged else next(names, None)
-                if state is not None and not name.startswith("."):
-                    with contextlib.suppress(OSError, ValueError, StateError):
-                        found.append(self._plan(name, state))
-        return sorted(found, key=lambda plan: plan.begins)
+        for name in names:
+            links = (link for link in (WAITING, MISSED) if os.path.lexists(self.directory.windows / name / link))
+            state = OPEN if name == flagged else next(links, None)
+            if state is not None:
+                with contextlib.suppress(OSError, ValueError, StateError):
+                    found.append(self._plan(name, state))
+        return found
 
     def _plan(self, name: str, state: str) -> Plan:
         """Read a window of the schedule. Raises StateError, ValueError and OSError, also for one that has no end."""
@@ -418,35 +426,42 @@ class Schedule:
     def settle(self, now: datetime) -> Optional[datetime]:
         """Do what is due at an instant, and give the next one at which something is; None where nothing is planned.
 
-        What keeps a next window from being staged is told in ``fault``, as it must not keep others from their time. Raises
-        StateError and OSError, and can be called again then.
+        What was found to be next the time before comes first, without a look at all else. What keeps a next window from being
+        staged is told in ``fault``, as it must not keep others from their time. Raises StateError and OSError, and can be called
+        again then.
         """
         with self.directory.locked():
-            self._put_back(now)
-            self._continue_series(now)
+            self._open_begun(self._read(self._near), now)
+            self._close_over(now)
             plans = self.plans()
-            for plan in plans:
-                if plan.state == WAITING and plan.begins <= now < plan.ends:
-                    self._open(plan)
+            self._put_back(plans, now)
+            plans += self._continue_series(plans, now)
+            self._open_begun(plans, now)
             self._close_over(now)
             self._note_missed(plans, now)
             plans = self.plans()
-        edges = [plan.begins for plan in plans if plan.state == WAITING and plan.begins > now]
-        edges += [plan.ends for plan in plans if plan.state == OPEN and plan.window.expires and plan.ends > now]
-        return min(edges, default=None)
+        begins = [plan.begins for plan in plans if plan.state == WAITING and plan.begins > now]
+        ends = [plan.ends for plan in plans if plan.state == OPEN and plan.window.expires and plan.ends > now]
+        self._near = [plan.id for plan in plans if plan.begins == min(begins, default=None)]
+        return min([*begins, *ends], default=None)
 
-    def _put_back(self, now: datetime) -> None:
+    def _put_back(self, plans: Iterable[Plan], now: datetime) -> None:
         """Let a window wait again that a clock opened which was wrong and has been set back since."""
-        opened = (plan for plan in self.plans() if plan.state == OPEN and plan.begins > now + SET_BACK)
-        for plan in opened:
+        for plan in plans:
             place = self.directory.windows / plan.id
-            if os.path.lexists(place / PLAN) and not self._deploy_needs_it():
+            early = plan.state == OPEN and plan.begins > now + SET_BACK
+            if early and os.path.lexists(place / PLAN) and not self._deploy_needs_it():
                 with pinned(place) as held:
                     os.rename(self.directory.flag, held / WAITING)
                 sync_directory(self.directory.path)
                 self.directory.record(
                     "put back", plan.window.opened_by, SOURCE, window=plan.id, start=plan.window.start
                 )
+
+    def _open_begun(self, plans: Iterable[Plan], now: datetime) -> None:
+        for plan in plans:
+            if plan.state == WAITING and plan.begins <= now < plan.ends:
+                self._open(plan)
 
     def _open(self, plan: Plan) -> None:
         """Put the flag on a window, unless somebody has closed the site already; a deploy is waited for."""
@@ -513,16 +528,20 @@ class Schedule:
                     os.rename(held / former, held / name)
                 self.directory.record(name, plan.window.opened_by, SOURCE, window=plan.id, until=plan.window.end)
 
-    def _continue_series(self, now: datetime) -> None:
+    def _continue_series(self, plans: Iterable[Plan], now: datetime) -> list[Plan]:
         """Stage what follows those windows whose time is near or was, so that at that time there is nothing left to do."""
         self.fault = None
-        plans = self.plans()
-        for plan in plans:  # What is staged may be near itself, and comes behind
+        known, staged = list(plans), []
+        for plan in known:  # What is staged may be near itself, and comes behind
             if plan.state != WAITING or plan.begins <= now + HORIZON:
                 try:
-                    plans += self._stage_next(plan, plans, now)
+                    following = self._stage_next(plan, known, now)
                 except (OSError, StateError, ValueError) as error:
                     self.fault = f"what follows {plan.id} could not be staged: {error}"
+                else:
+                    known += following
+                    staged += following
+        return staged
 
     def _stage_next(self, plan: Plan, plans: Iterable[Plan], now: datetime) -> list[Plan]:
         """Stage the next window of a series behind one and give it, unless it is there already or the series is over.
@@ -589,11 +608,13 @@ def keep_time(
 ) -> None:
     """Do what is due, then sleep to the next instant on the wall clock and do that, and so on, until none is near.
 
-    The clock is read at least once a second, as it may be set. ``ready`` is called when what was due at the beginning is done.
-    Raises StateError and OSError.
+    The clock is read at least once a second, as it may be set, and shortly before the instant nothing else is looked at. ``ready`` is
+    called when what was due at the beginning is done. Raises StateError and OSError.
     """
     edge = schedule.settle(now())
     ready()
     while edge is not None and (left := edge - now()) <= HORIZON:
-        sleep(min(1.0, max(0.0, left.total_seconds())))
-        edge = schedule.settle(now())
+        if left > timedelta():
+            sleep(min(1.0, left.total_seconds()))
+        if not timedelta() < left <= STILL:
+            edge = schedule.settle(now())
