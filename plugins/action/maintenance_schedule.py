@@ -25,23 +25,23 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
         """Run the module."""
         result: dict[str, Any] = super().run(tmp, task_vars)
-        arguments, variables = self._task.args, task_vars or {}
+        arguments, task_vars = self._task.args, task_vars or {}
         schedules = arguments.get("state") == "present"
         merges = schedules and arguments.get("overlap") == "merge"
-        fault = self._ask({**arguments, "state": "listed"}, variables)[1] if merges else None
+        fault = self._ask({**arguments, "state": "listed"}, task_vars)[1] if merges else None
         if fault is None:
-            answer, fault = self._ask(arguments, variables)
+            answer, fault = self._ask(arguments, task_vars)
             result.update(answer)
         if schedules and fault:
             if result.get("changed") and not merges and not self._task.check_mode:
-                execute(self, variables, {**arguments, "state": "cancelled", "id": result["id"]})
+                execute(self, task_vars, {**arguments, "state": "cancelled", "id": result["id"]})
             result.update(failed=True, changed=False, msg=fault)
         return result
 
-    def _ask(self, arguments: dict[str, Any], variables: dict[str, Any]) -> tuple[dict[str, Any], Optional[str]]:
+    def _ask(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> tuple[dict[str, Any], Optional[str]]:
         """Run the module; gives its answer, and what is wrong with a clock that is ahead."""
         asked = time.time()
-        answer = execute(self, variables, {**arguments, "asked_at": asked})
+        answer = execute(self, task_vars, {**arguments, "asked_at": asked})
         answered = time.time()
         if answer.get("failed"):
             return answer, None
