@@ -266,7 +266,7 @@ class Schedule:
             if only_tell:
                 return True, plan.window
             window = self._stage(plan.window, series)
-            details = {"recurs": series.calendar} if series else {}
+            details: dict[str, Any] = {"recurs": series.calendar} if series else {}
             self.directory.record(
                 "scheduled",
                 by,
@@ -476,12 +476,13 @@ class Schedule:
                 os.unlink(held / WAITING)
             else:
                 os.rename(held / WAITING, flag)
+        at, window = _now(), plan.window
         sync_directory(self.directory.path)
-        window = plan.window
         self.directory.record(
             "overtaken" if overtaken else "opened",
             window.opened_by,
             SOURCE,
+            at,
             window=window.id,
             reason=window.reason,
             until=window.end,
@@ -502,8 +503,9 @@ class Schedule:
         ):
             return
         self.directory.flag.unlink()
+        at = _now()
         sync_directory(self.directory.path)
-        self.directory.record("closed", window.opened_by, SOURCE, window=window.id)
+        self.directory.record("closed", window.opened_by, SOURCE, at, window=window.id)
 
     def _deploy_needs_it(self) -> bool:
         """Tell whether a deploy is at work behind the window, also one that has died there."""

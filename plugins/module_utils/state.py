@@ -511,9 +511,10 @@ class StateDirectory:
             return self.read_window(Path(os.readlink(self.flag)).name)
         return None
 
-    def record(self, event: str, by: str, source: str, **details: Any) -> None:
-        """Append one line to the journal, durably: what happened, when (UTC), who did it, from where."""
-        entry = {"at": datetime.now(timezone.utc).isoformat(timespec="milliseconds"), "event": event, "by": by}
+    def record(self, event: str, by: str, source: str, at: Optional[datetime] = None, **details: Any) -> None:
+        """Append one line to the journal, durably: what happened, when (now by default; UTC), who did it, from where."""
+        at = at or datetime.now(timezone.utc)
+        entry = {"at": at.isoformat(timespec="milliseconds"), "event": event, "by": by}
         entry.update({"from": source}, **details)
         descriptor = open_plain(self.journal_file, os.O_RDWR | os.O_APPEND | os.O_CREAT)
         with open(descriptor, "ab+") as stream:
