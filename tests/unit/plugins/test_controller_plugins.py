@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ansible.plugins.action import ActionBase
 from ansible_collections.intermission.django.plugins.action import maintenance_schedule
 from ansible_collections.intermission.django.plugins.module_utils.controller import identity
 from ansible_collections.intermission.django.plugins.module_utils.deploy import DeployRecord
@@ -230,7 +231,7 @@ class Host:
 def schedule_on(host: Host, monkeypatch: pytest.MonkeyPatch, check: bool = False, **arguments: Any) -> dict[str, Any]:
     """Run the action maintenance_schedule against a host."""
     monkeypatch.setattr(maintenance_schedule, "execute", host)
-    monkeypatch.setattr(maintenance_schedule.ActionBase, "run", lambda *_: {})
+    monkeypatch.setattr(ActionBase, "run", lambda *_: {})
     action = object.__new__(maintenance_schedule.ActionModule)
     action._task = SimpleNamespace(args=arguments, check_mode=check)
     result: dict[str, Any] = action.run()
