@@ -9,7 +9,10 @@ import os
 import re
 from datetime import datetime, timezone
 
-ELAPSES = re.compile(r"^ *(?:Next elapse|Iter\. #\d+): \w{3} (\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}) UTC$", re.MULTILINE)
+# From systemd 256 on it is Iteration
+ELAPSES = re.compile(
+    r"^ *(?:Next elapse|Iter\. #\d+|Iteration #\d+): \w{3} (\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}) UTC$", re.MULTILINE
+)
 NORMALIZED = re.compile(r"^ *Normalized form: (.*)$", re.MULTILINE)
 
 
