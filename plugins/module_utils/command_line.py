@@ -12,6 +12,7 @@ import pwd
 import socket
 import stat
 import sys
+from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any, Optional
 
@@ -98,6 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     on.add_argument("site", metavar="SITE")
     on.add_argument("--for", dest="duration", metavar="TIME", help="how long from now, such as 10m or 1h30m")
     on.add_argument("--until", metavar="INSTANT", help="when it ends, such as 2099-12-01T02:00Z")
+    on.add_argument("--expires", action="store_true", help="let it close by itself at its end")
     _add_window_options(on)
     on.add_argument(
         "--pass", dest="make_pass", action="store_true", help="make a secret link for those who are to pass"
@@ -184,9 +186,11 @@ def _on(options: argparse.Namespace, root: str) -> None:
             f"{error}. Give --for a duration, for instance 30m or 1h30m, or --until an end with its zone, for instance "
             "2099-12-01T02:00Z; or neither, where the end is not known."
         ) from error
+    if options.expires and not request["end"]:
+        raise UsageError("What closes by itself needs an end: give --for or --until with --expires.")
     directory = _known_site(options.site, root)
     _check_allowed(directory, "close")
-    window = _window(options, **request)
+    window = replace(_window(options, **request), expires=options.expires)
     secret = new_secret() if options.make_pass else None
     had_pass = directory.status()["has_pass"]
     if not directory.open(window, person(), source(), secret):

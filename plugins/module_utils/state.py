@@ -115,8 +115,9 @@ class Window:
         """
         if other.bypass_digest not in (None, self.bypass_digest):
             return False
-        return (self.end, self.reason, self.message, self.layer, self.read_only, self.deploys) == (
+        return (self.end, self.expires, self.reason, self.message, self.layer, self.read_only, self.deploys) == (
             other.end,
+            other.expires,
             other.reason,
             other.message,
             other.layer,

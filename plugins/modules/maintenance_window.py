@@ -62,6 +62,10 @@ options:
   end:
     description: End of the window, ISO 8601 with a zone; left out where it is not known.
     type: str
+  expires:
+    description: With O(state=open), let the window close by itself at its O(end), which the host's timer does.
+    type: bool
+    default: false
   reason:
     description: Why, shown to visitors and kept in the journal.
     type: str
@@ -181,6 +185,7 @@ ARGUMENTS: dict[str, Any] = {
         "id": {"type": "str"},
         "start": {"type": "str"},
         "end": {"type": "str"},
+        "expires": {"type": "bool", "default": False},
         "reason": {"type": "str", "default": ""},
         "message": {"type": "str", "default": ""},
         "layer": {"type": "str", "choices": list(LAYERS), "default": "nginx"},
@@ -205,6 +210,7 @@ def wanted_window(params: dict[str, Any]) -> Window:
         site=params["site"],
         start=params["start"],
         end=params["end"] or None,
+        expires=params["expires"],
         reason=params["reason"],
         message=params["message"],
         opened_by=params["by"],

@@ -87,6 +87,14 @@ def test_summary_in_no_directory(shop: Shop) -> None:
     refused(shop, "deploy.yml", variables, "django_release_summary_file is '/nowhere/deploy.json'", "Make it")
 
 
+def test_a_window_that_nothing_closes(shop: Shop) -> None:
+    sentences = (
+        "maintenance_window_expires is set, and only systemd closes",
+        "for instance -e maintenance_window_for=30m",
+    )
+    refused(shop, ON, {"maintenance_window_expires": True}, *sentences)
+
+
 @pytest.fixture
 def taken_port() -> Iterator[int]:
     with socket.create_server(("127.0.0.1", 0)) as server:

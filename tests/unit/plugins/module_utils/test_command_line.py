@@ -91,6 +91,15 @@ def test_what_is_so_already_is_no_failure(command: Command, site: StateDirectory
     assert len(site.journal(9)) == 1
 
 
+def test_whether_it_closes_by_itself_is_another_request(command: Command, site: StateDirectory) -> None:
+    for expires in ([], ["--expires"]):
+        assert command("on", "shop", "--until", "2999-12-01T02:00Z", *expires) == 0
+        window = site.current_window()
+        assert window is not None
+        assert window.expires is bool(expires)
+    assert len(site.journal(9)) == 2
+
+
 def test_a_secret_is_shown_once(command: Command, site: StateDirectory) -> None:
     assert command("on", "shop", "--pass") == 0
     shown = re.search(r"^  pass    /_intermission/pass/(\S+) at the site's address", command.out, re.MULTILINE)
@@ -174,6 +183,7 @@ def test_the_window_of_a_deploy_is_not_closed(command: Command, site: StateDirec
         (["on", "shop", "--for", "soon"], "'soon' is not a duration. Give --for a duration, for instance 30m"),
         (["on", "shop", "--until", "2020-01-01T00:00Z"], "has passed"),
         (["on", "shop", "--for", "5m", "--until", "2999-01-01T00:00Z"], "only one can be true"),
+        (["on", "shop", "--expires"], "needs an end: give --for or --until"),
         (["on", "shop", "--reason", "\udcff"], "is not text in the encoding of this session"),
         (["on", "blog"], "There is no site 'blog' on this host. The sites of this host are: shop."),
         (["off", "../state/shop"], "The sites of this host are: shop."),

@@ -282,6 +282,19 @@ def test_it_opens_and_closes_at_its_time(schedule: Schedule, site: StateDirector
     ]
 
 
+@pytest.mark.parametrize("expires", [True, False])
+def test_a_window_by_hand_closes_at_its_end_where_it_is_to(
+    schedule: Schedule, site: StateDirectory, expires: bool
+) -> None:
+    site.open(
+        Window(id="w", site="shop", start=format_instant(at()), end=format_instant(at(1)), expires=expires), "ada", "x"
+    )
+    assert schedule.settle(at(0.5)) == (at(1) if expires else None)
+    assert site.flag.exists()
+    assert schedule.settle(at(1)) is None
+    assert site.flag.exists() is not expires
+
+
 def test_opening_is_one_rename_and_closing_one_unlink(schedule: Schedule, site: StateDirectory) -> None:
     name = add(schedule, 2, 3)
     waiting = (site.windows / name / "scheduled").lstat().st_ino

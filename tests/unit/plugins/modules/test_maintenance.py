@@ -38,6 +38,15 @@ def window(run_module: RunModule, site: StateDirectory) -> RunModule:
     return run
 
 
+def test_a_window_that_closes_by_itself(window: RunModule) -> None:
+    for expires in (True, False):
+        for check in (True, False):
+            done = window(check=check, state="open", end=END, expires=expires)
+            assert done["changed"]
+    done = window(state="open", end=END, expires=True)
+    assert done["status"]["window"]["expires"] is True
+
+
 def test_open_in_check_mode_for_real_and_again(window: RunModule, site: StateDirectory) -> None:
     request = {"state": "open", "end": END, "reason": "A disk is changed", "message": "Soon back"}
     told = window(check=True, **request)
