@@ -25,7 +25,6 @@ ACCOUNT = f"""
     __django_release_failures: ["web1: Migrate: it failed"]
     __django_release_flag_now: {{status: {{"on": true}}}}
     __django_release_lock: {{ours: true}}
-    __django_release_locked: {{failed: false}}
     __django_release_label: v2
     __django_release_id: abc
     __django_release_touched: true
@@ -37,6 +36,7 @@ ACCOUNT = f"""
     - name: Note it on the host
       ansible.builtin.set_fact:
         __django_release_flag_now: {{status: {{"on": true}}}}
+        __django_release_locked: {{failed: false}}
         __django_release_stopped: {{msg: it does not stop}}
 
     - name: Say it

@@ -70,7 +70,15 @@ WEB1: Hosts = {"web1": {"ansible_host": "10.0.0.1"}}
 WEB2: Hosts = {"web2": {"ansible_host": "10.0.0.2"}}
 DB1: Hosts = {"db1": {"ansible_host": "10.0.0.9"}}
 POSTGRESQL = {"django_database_engine": "postgresql", "django_database_password": "p@ss"}
-STATE = {"user": True, "owner": "shop", "encoding": "UTF8", "listen": "*", "hba": "/dev/null", "loaded": 1e12}
+STATE = {
+    "user": True,
+    "owner": "shop",
+    "trial": "shop",
+    "encoding": "UTF8",
+    "listen": "*",
+    "hba": "/dev/null",
+    "loaded": 1e12,
+}
 FORGET = ASK.replace("tasks_from: ask", "tasks_from: forget")
 
 URLS: list[tuple[dict[str, Any], Hosts, str, str]] = [
