@@ -200,7 +200,8 @@ def test_former_clients_are_forgotten_where_there_are_any(
 ) -> None:
     (tmp_path / "pg_hba.conf").write_text(with_block("local all\n", "shop", former))
     state = {**STATE, "verifier": scram_verifier("p@ss", b"salt"), "hba": str(tmp_path / "pg_hba.conf")}
-    play_server(monkeypatch, tmp_path, f"""case "$(cat)" in *json_build_object*) echo '{json.dumps(state)}' ;; esac""")
+    later = json.dumps({**state, "loaded": "LATER"}).replace('"LATER"', "'$(date +%s%N)'")
+    play_server(monkeypatch, tmp_path, f"""case "$(cat)" in *json_build_object*) echo '{later}' ;; esac""")
     variables = {**POSTGRESQL, "__django_database_served": {"former": former}}
     ran = ansible_playbook(FORGET, inventory=one_site(variables, WEB1))
     assert ran.returncode == 0, in_one_line(ran)
