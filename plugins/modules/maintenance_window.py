@@ -28,7 +28,6 @@ options:
     description: The site's name.
     type: str
     required: true
-
   state:
     description:
       - Whether a window is to be open, closed, or only told about; V(present) makes the state directory.
@@ -37,6 +36,9 @@ options:
     type: str
     choices: [open, closed, progressing, present, absent, told]
     default: told
+  setting:
+    description: The environment file in which the site has its own C(MAINTENANCE_MODE), to tell what it says too.
+    type: path
   group:
     description:
       - With O(state=present), the group whose members may open and close windows without root. Only root can give the directory to it.
@@ -144,6 +146,17 @@ announced:
   returned: always
   type: list
   elements: dict
+setting:
+  description: What C(MAINTENANCE_MODE) says in that file, and whether the app has taken it up.
+  returned: with O(setting)
+  type: dict
+  contains:
+    "on":
+      description: Whether it closes the site.
+      type: bool
+    applied:
+      description: Whether the app has been restarted since.
+      type: bool
 others:
   description: The other sites that the host has.
   returned: with O(state=absent)
@@ -159,6 +172,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.intermission.django.plugins.module_utils.deploy import DeployRecord
 from ansible_collections.intermission.django.plugins.module_utils.files import write_file
 from ansible_collections.intermission.django.plugins.module_utils.schedule import Schedule
+from ansible_collections.intermission.django.plugins.module_utils.setting import EnvironmentSetting
 from ansible_collections.intermission.django.plugins.module_utils.state import (
     LAYERS,
     DeployWindowError,
@@ -179,6 +193,7 @@ ARGUMENTS: dict[str, Any] = {
             "choices": ["open", "closed", "progressing", "present", "absent", "told"],
             "default": "told",
         },
+        "setting": {"type": "path"},
         "group": {"type": "str"},
         "tmpfiles": {"type": "path"},
         "force": {"type": "bool", "default": False},
@@ -305,6 +320,9 @@ def main() -> None:
             "pages": str(directory.pages),
             "announced": Schedule(directory).announced(),
         }
+        if params["setting"]:
+            setting = EnvironmentSetting(Path(params["setting"]))
+            said["setting"] = {"on": setting.is_on(), "applied": setting.is_applied()}
         if params["state"] == "absent":
             said["others"] = [name for name in known_sites(params["state_root"]) if name != params["site"]]
         module.exit_json(changed=changed, **said)

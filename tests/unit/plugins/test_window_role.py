@@ -89,7 +89,7 @@ def play(ansible_playbook: Callable[..., subprocess.CompletedProcess[str]], site
     return run
 
 
-def test_the_address_of_the_link_is_where_visitors_reach_the_site(
+def test_the_address_of_the_link_is_where_visitors_reach_the_site_and_wrong_inputs_are_told(
     ansible_playbook: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
     links: dict[str, dict[str, Any]] = {
@@ -102,6 +102,11 @@ def test_the_address_of_the_link_is_where_visitors_reach_the_site(
     wrong = ["shop.example", "https://shop.example/shop/", "ftp://shop.example"]
     hosts: dict[str, dict[str, Any]] = {f"link{number}": its for number, its in enumerate(links.values())}
     hosts |= {f"wrong{number}": {"maintenance_window_site_url": url} for number, url in enumerate(wrong)}
+    hosts["wrong text"] = {
+        "maintenance_window_mechanism": "setting",
+        "maintenance_window_pass": False,
+        "maintenance_window_message": "Two\nlines",
+    }
     common = {
         **SITE,
         "ansible_connection": "local",
@@ -119,6 +124,7 @@ def test_the_address_of_the_link_is_where_visitors_reach_the_site(
         assert f"link{number} HAS {url}\n" in ran.stdout
     for number, url in enumerate(wrong):
         assert f"wrong{number} HAS maintenance_window_site_url is '{url}'. Write the site's address" in ran.stdout
+    assert "wrong text HAS maintenance_window_reason or maintenance_window_message has a line break" in ran.stdout
     assert not list(tmp_path.rglob("on"))
 
 
@@ -130,7 +136,8 @@ def cell(printed: str, title: str) -> str:
 
 
 def test_a_later_end_keeps_the_link_which_the_status_shows(play: Play, site: StateDirectory) -> None:
-    nowhere = {"maintenance_window_proof_url": "http://127.0.0.1:1/"}
+    nowhere = {"maintenance_window_proof_url": "http://127.0.0.1:1/", "django_release_root": str(site.path)}
+    (site.path / "maintenance.env").write_text('MAINTENANCE_MODE="on"\n')
     opened = play(
         "open",
         maintenance_window_pass=True,
@@ -142,9 +149,11 @@ def test_a_later_end_keeps_the_link_which_the_status_shows(play: Play, site: Sta
     printed = [play("open", "status", maintenance_window_for="1h", **nowhere)]
     assert "The secret link of the window before it still lets its bearer pass." in printed[0]
     assert cell(printed[0], "PASS") == "valid"
+    assert cell(printed[0], "STATE") == "closed MAINTENANCE_MODE on, NOT TAKEN UP"
     assert (site.flag / "passes" / secret).exists()
     printed.append(play("status", maintenance_window_format="json", **nowhere))
     assert '"has_pass": true' in printed[-1]
+    assert '"setting": {' in printed[-1]
     assert secret not in "".join(printed)
     site.close("ada", "here")
     without = play("open", "status", **nowhere)

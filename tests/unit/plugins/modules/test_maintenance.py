@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from ansible_collections.intermission.django.plugins.module_utils import schedule
 from ansible_collections.intermission.django.plugins.module_utils.deploy import DeployRecord
+from ansible_collections.intermission.django.plugins.module_utils.setting import EnvironmentSetting
 from ansible_collections.intermission.django.plugins.module_utils.state import StateDirectory, Window
 from ansible_collections.intermission.django.plugins.module_utils.times import parse_instant
 
@@ -200,6 +201,18 @@ def test_present_with_a_group_that_is_not_there(run_module: RunModule, tmp_path:
     assert not (tmp_path / "new").exists()
     StateDirectory(str(tmp_path / "new"), "shop").make()
     assert run_module("maintenance_window", arguments, True)["changed"] is True
+
+
+def test_told_tells_the_setting_and_whether_the_app_has_taken_it_up(window: RunModule, tmp_path: Path) -> None:
+    path = tmp_path / "maintenance.env"
+    setting = EnvironmentSetting(path)
+    assert "setting" not in window(state="told")
+    found = [window(state="told", setting=str(path))["setting"]]
+    setting.write(True, {})
+    found.append(window(state="told", setting=str(path))["setting"])
+    setting.note_applied()
+    found.append(window(state="told", setting=str(path))["setting"])
+    assert found == [{"on": False, "applied": True}, {"on": True, "applied": False}, {"on": True, "applied": True}]
 
 
 def test_told_changes_nothing(window: RunModule, site: StateDirectory) -> None:
