@@ -62,6 +62,8 @@ class Shop(Site):
             environment["ANSIBLE_INVENTORY"] = str(ONE_NODE)
         urls = {node: f"http://127.0.0.1:{port}" for node, port in self.ports.items()}
         super().__init__(urls, "shop.example", environment)
+        # The inventory would ask the environment anew for each of the hundred places in a deploy that need it
+        self.playbook_arguments = ["-e", f"demo_root={root}"]
 
     def alone(self) -> Shop:
         """The first node without the other: for what one node shows as well, in little more than half of the time."""
