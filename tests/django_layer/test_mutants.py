@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import time
@@ -23,7 +24,7 @@ from django_intermission.signals import maintenance_changed
 from django_intermission.times import format_instant, parse_instant
 
 from django_layer.conftest import Configure, Host
-from django_layer.project import EARLY
+from django_layer.project import AUTHENTICATION, EARLY, LATE, SESSIONS
 from django_layer.test_holes import OTHER
 from django_layer.visitors import Visit
 
@@ -253,6 +254,26 @@ def test_a_view_of_an_earlier_urlconf_passes(configure: Configure, visit: Visit)
     configure(MAINTENANCE_MODE=True, MAINTENANCE_ALLOWED_URL_NAMES=["another"], MIDDLEWARE=[OTHER, EARLY])
     assert visit("/health/").status == 200
     assert visit("/open/function/").status == 503
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"MAINTENANCE_ALLOW_STAFF": True, "MIDDLEWARE": [EARLY, SESSIONS, AUTHENTICATION, LATE]},
+        {"MAINTENANCE_ALLOW_STAFF": True, "MIDDLEWARE": [SESSIONS, AUTHENTICATION, EARLY]},
+        {"MAINTENANCE_ALLOWED_URL_NAMES": ["health"], "MIDDLEWARE": [EARLY, OTHER]},
+    ],
+    ids=["by the late half", "after authentication", "at the view"],
+)
+@pytest.mark.usefixtures("database")
+def test_who_is_refused_later_is_answered_as_asked_for(
+    configure: Configure, host: Host, visit: Visit, settings: dict[str, Any]
+) -> None:
+    configure(**settings)
+    host.open(reason="A disk is changed")
+    refused = visit("/health/", Accept="application/json")
+    assert (refused.status, refused["Content-Type"]) == (503, "application/problem+json")
+    assert "A disk is changed" in json.dumps(json.loads(refused.body))
 
 
 def test_a_view_that_keeps_its_class_elsewhere(
