@@ -415,7 +415,7 @@ def test_announced_windows(host: Host) -> None:
     stage(host, "past", start=instant(days=-2))
     stage(host, "first", start=instant(days=1), end=instant(days=1, hours=1), reason="Disk")
     (host.state.windows / "broken").mkdir()
-    (host.state.windows / ".partial").mkdir()
+    shutil.copytree(host.state.windows / "first", host.state.windows / ".partial")
     assert [window.window_id for window in reader.announced()] == ["first", "second"]
     assert reader.announced()[0].reason == "Disk"
 
