@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 QUICK := unit nginx doctor django_layer
 SCENARIOS := $(patsubst molecule/%/molecule.yml,%,$(wildcard molecule/*/molecule.yml))
 
-.PHONY: help demo demo-stop check lint $(QUICK) test django mutants browser images e2e $(SCENARIOS:%=molecule-%) faults soak bench clean
+.PHONY: help demo demo-stop check lint $(QUICK) programs test django mutants browser images e2e $(SCENARIOS:%=molecule-%) faults soak bench clean
 .DELETE_ON_ERROR:
 
 help:
@@ -17,6 +17,7 @@ help:
 	@echo 'make demo-stop  end the demo'
 	@echo 'make check      lint, types, unit and template tests: under two minutes'
 	@echo 'make FOLDER     the tests of one folder of tests/ alone, FOLDER is one of: $(QUICK)'
+	@echo 'make programs   those unit tests that start Ansible, pip or manage.py: two minutes more'
 	@echo 'make test       all of check, browser and django, the end-to-end tests on the demo, and the scenarios on real systemd hosts'
 	@echo 'make django     the Django app over every Django that it supports, as far as there is a Python for it'
 	@echo 'make mutants    change the Django app in small ways and list what its tests do not notice; a quarter of an hour'
@@ -46,10 +47,13 @@ lint: .venv/check.stamp
 
 # One process for each folder, not two that import everything for all of them
 $(QUICK): .venv/check.stamp
-	pytest tests/$@
+	pytest -m 'not programs' tests/$@
+
+programs: .venv/check.stamp
+	pytest -m programs tests/unit
 
 # Three targets at a time share the cores, those that take longest first. Logs: .logs/
-LONGEST := images check e2e molecule-default molecule-deploy molecule-published molecule-existing django
+LONGEST := images check e2e molecule-default molecule-deploy programs molecule-published molecule-existing django
 test: .venv/check.stamp .venv/hosts.stamp .venv/browser.stamp
 	python tests/everything.py $(LONGEST) $(filter-out $(LONGEST),$(SCENARIOS:%=molecule-%) browser)
 

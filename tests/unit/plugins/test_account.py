@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.programs
+
 Plays = Callable[[Mapping[str, str]], dict[str, str]]
 TEMPLATE = Path(__file__).parents[3] / "roles" / "django_release" / "templates" / "account.txt.j2"
 ACCOUNT = f"""

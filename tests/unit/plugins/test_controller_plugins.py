@@ -18,6 +18,8 @@ from ansible_collections.intermission.django.plugins.module_utils.controller imp
 from ansible_collections.intermission.django.plugins.module_utils.deploy import DeployRecord
 from ansible_collections.intermission.django.plugins.module_utils.state import StateDirectory
 
+pytestmark = pytest.mark.programs
+
 Playbook = Callable[..., subprocess.CompletedProcess[str]]
 
 REPORT = """

@@ -15,6 +15,8 @@ from ansible_collections.intermission.django.plugins.module_utils.database_serve
     with_block,
 )
 
+pytestmark = pytest.mark.programs
+
 Playbook = Callable[..., subprocess.CompletedProcess[str]]
 
 CHECK = """

@@ -6,8 +6,11 @@ import json
 import subprocess
 from collections.abc import Callable
 
+import pytest
 from ansible_collections.intermission.django.plugins.module_utils.deploy import DeployRecord
 from ansible_collections.intermission.django.plugins.module_utils.state import StateDirectory
+
+pytestmark = pytest.mark.programs
 
 REMOVE = """
 - name: Remove

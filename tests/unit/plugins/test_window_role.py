@@ -16,6 +16,8 @@ import pytest
 from ansible_collections.intermission.django.plugins.module_utils.schedule import Schedule
 from ansible_collections.intermission.django.plugins.module_utils.state import StateDirectory
 
+pytestmark = pytest.mark.programs
+
 Play = Callable[..., str]
 PLAY = """
 - name: Window

@@ -16,6 +16,8 @@ from ansible_collections.intermission.django.plugins.module_utils.migrations imp
 
 from django_project import ADD, ADD_MORE, FAIL, Project
 
+pytestmark = pytest.mark.programs
+
 SLOW = """
 from django.db import migrations
 import pathlib, time

@@ -28,6 +28,8 @@ from ansible_collections.intermission.django.plugins.module_utils.places import 
 
 from django_project import ADD, ADD_MORE, ANSWERS, FAIL, MANAGE, ONE_WAY, SETTINGS, First, Project
 
+pytestmark = pytest.mark.programs
+
 
 def names(pending: list[dict[str, Any]]) -> list[str]:
     return [f"{entry['app']}.{entry['name']}" for entry in pending]

@@ -11,6 +11,8 @@ import pytest
 
 from django_project import ADD, ADD_MORE, FAIL, ONE_WAY, Project
 
+pytestmark = pytest.mark.programs
+
 NOT_ATOMIC = "\n    atomic = False\n    operations = ["
 
 

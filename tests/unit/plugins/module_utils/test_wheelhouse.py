@@ -28,6 +28,8 @@ from ansible_collections.intermission.django.plugins.module_utils.wheelhouse imp
 )
 from packaging.tags import platform_tags
 
+pytestmark = pytest.mark.programs
+
 CHECKOUT = Path(__file__).parents[4]
 DEBIAN_13 = Target("3.13.5", "cp", "cp313", "x86_64", "2.41")
 OLD = Target("3.9.2", "cp", "cp39", "x86_64", "2.31")

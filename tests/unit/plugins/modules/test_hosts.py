@@ -376,6 +376,7 @@ def test_what_a_host_needs_for_a_virtualenv(release: RunModule, tmp_path: Path) 
     assert "virtualenv" not in release("told")
 
 
+@pytest.mark.programs
 def test_a_wheelhouse_is_all_that_a_release_is_installed_from(release: RunModule, tmp_path: Path) -> None:
     release("unpacked")
     wheelhouse = tmp_path / "wheelhouse.tar"
@@ -450,6 +451,7 @@ def test_manage_that_fails(run_module: RunModule, project: dict[str, str]) -> No
     assert "Unknown command: 'nothing'" in said
 
 
+@pytest.mark.programs
 def test_database_migrate(run_module: RunModule, project: dict[str, str], tmp_path: Path) -> None:
     database = tmp_path / "$shop.sqlite3"
     request = {

@@ -19,6 +19,8 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.intermission.django.plugins.plugin_utils import resident, resident_basic
 
+pytestmark = pytest.mark.programs
+
 CHECKOUT = Path(__file__).parents[4]
 PLUGINS = CHECKOUT / "plugins"
 MODULES = sorted(path.stem for path in (PLUGINS / "modules").glob("*.py"))
