@@ -66,7 +66,7 @@ def test_it_leaves_no_trace(
 
     done = site.playbook(removal)
     assert done.status == 0, done.output
-    assert changed(done) == changed(told) == {4}
+    assert changed(done) == changed(told) == {5}
     for node, host in hosts.items():
         assert traces(host) == set()
         assert_as_ever(node)
