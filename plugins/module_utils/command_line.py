@@ -450,8 +450,7 @@ def _show(directory: StateDirectory, secret: Optional[str] = None) -> None:
         "nginx": about["nginx_fault"] or (_SEEN[window.get("layer") == "django"] if about["on"] else "sees no flag"),
         "pages": f"{about['pages']}/503.<language>.html",
         "problem": about["problem"],
-        "deploy": deploy
-        and f"{deploy['holder'].get('user', 'somebody')}'s is not finished: phase {deploy.get('phase')}",
+        "deploy": deploy and _unfinished(deploy),
         "planned": coming and f"from {coming[0]['start']} ({_distance(coming[0]['start'])}) to {coming[0]['end']}",
         "next": _next_command(directory, about),
     }
@@ -461,6 +460,13 @@ def _show(directory: StateDirectory, secret: Optional[str] = None) -> None:
         rows["pass"] = f"{PASS_PATH}{secret} at the site's address; it is shown this once, and ends with the window"
     lines += [f"  {title:<8}{printable(str(text))}" for title, text in rows.items() if text]
     print("\n".join(lines))
+
+
+def _unfinished(deploy: dict[str, Any]) -> str:
+    whose = deploy["holder"].get("user", "somebody")
+    what = f" of {deploy['version']}" if deploy.get("version") else ""
+    since = f", begun {_distance(deploy['since'])}" if deploy.get("since") else ""
+    return f"{whose}'s{what} is not finished: phase {deploy.get('phase')}{since}"
 
 
 def _next_command(directory: StateDirectory, about: dict[str, Any]) -> str:

@@ -53,9 +53,11 @@ class DeployRecord:
             return content
         return {"holder": {}, "phase": "unknown"}
 
-    def begin(self, holder: dict[str, Any], release: str, take_over: bool) -> Optional[dict[str, Any]]:
-        """Take the lock; gives the record of another's deploy where that holds it and is not to be taken over."""
-        content = {"holder": holder, "release": release, "phase": "prepare", "since": _now()}
+    def begin(
+        self, holder: dict[str, Any], release: str, take_over: bool, version: str = ""
+    ) -> Optional[dict[str, Any]]:
+        """Take the lock, for a release and the version that its operator calls it; gives the record of another's deploy where that holds it and is not to be taken over."""
+        content = {"holder": holder, "release": release, "version": version, "phase": "prepare", "since": _now()}
         self.directory.make()
         staged = self.path.with_name(f".deploy.json.{os.getpid()}")
         try:

@@ -45,6 +45,10 @@ options:
     description: The release that is deployed.
     type: str
     default: ""
+  version:
+    description: The version that the operator calls it, for those who look at an unfinished deploy.
+    type: str
+    default: ""
   outcome:
     description: How the deploy ended, with O(state=ended).
     type: str
@@ -126,6 +130,7 @@ ARGUMENTS: dict[str, Any] = {
         "phase": {"type": "str"},
         "details": {"type": "dict", "default": {}},
         "release": {"type": "str", "default": ""},
+        "version": {"type": "str", "default": ""},
         "outcome": {"type": "str", "default": ""},
         "settled": {"type": "bool", "default": True},
         "left_behind": {"type": "list", "elements": "str", "default": []},
@@ -157,7 +162,7 @@ def main() -> None:
     summed = None
     try:
         if params["state"] == "begun" and not module.check_mode:
-            other = record.begin(holder, params["release"], params["take_over"])
+            other = record.begin(holder, params["release"], params["take_over"], params["version"])
             if other is not None:
                 module.fail_json(msg=refusal(params["site"], other), held_by=other)
         elif params["state"] == "phase" and not module.check_mode:

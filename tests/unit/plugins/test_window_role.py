@@ -161,6 +161,9 @@ def test_a_later_end_keeps_the_link_which_the_status_shows(play: Play, site: Sta
     without = play("open", "status", **nowhere)
     assert "still lets" not in without
     assert cell(without, "PASS") == "-"
+    died = {"holder": {"user": "ada"}, "version": "v2", "phase": "migrate", "since": "2026-12-01T01:30:00Z"}
+    site.deploy_file.write_text(json.dumps(died))
+    assert cell(play("status", **nowhere), "UNFINISHED DEPLOY") == "v2, ada, migrate, since 2026-12-01T01:30:00Z"
 
 
 def documents(printed: str) -> list[Any]:

@@ -235,9 +235,12 @@ def test_a_flag_set_by_hand_and_a_window_past_its_end(command: Command, site: St
 
 
 def test_an_unfinished_deploy_is_shown(command: Command, site: StateDirectory) -> None:
-    DeployRecord(site).begin(ADA, "r1", take_over=False)
+    DeployRecord(site).begin(ADA, "r1", take_over=False, version="v2")
     command("status", "shop")
-    assert "  deploy  ada's is not finished: phase prepare\n" in command.out
+    assert "  deploy  ada's of v2 is not finished: phase prepare, begun " in command.out
+    site.deploy_file.write_text("spoiled")
+    command("status", "shop")
+    assert "  deploy  somebody's is not finished: phase unknown\n" in command.out
 
 
 def test_what_others_wrote_does_not_steer_the_terminal(command: Command, site: StateDirectory) -> None:
