@@ -14,11 +14,13 @@ import stat
 import sys
 from dataclasses import replace
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any, Optional
 
 from ansible_collections.intermission.django.plugins.module_utils.deploy import DeployRecord
-from ansible_collections.intermission.django.plugins.module_utils.files import closed_to_others
+from ansible_collections.intermission.django.plugins.module_utils.files import closed_to_others, write_file
 from ansible_collections.intermission.django.plugins.module_utils.icalendar import calendar_of
+from ansible_collections.intermission.django.plugins.module_utils.metrics import gauges, render
 from ansible_collections.intermission.django.plugins.module_utils.schedule import (
     OverlapError,
     Schedule,
@@ -158,6 +160,13 @@ def _parser() -> argparse.ArgumentParser:
     status.add_argument("site", metavar="SITE", nargs="?")
     status.add_argument("--json", action="store_true", help="as one JSON document")
     status.set_defaults(run=_status)
+
+    metrics = commands.add_parser(
+        "metrics", help="tell Prometheus of a site, or of all sites of this host", allow_abbrev=False
+    )
+    metrics.add_argument("site", metavar="SITE", nargs="?")
+    metrics.add_argument("--write", metavar="FILE", help="put it there, for node_exporter, and print nothing")
+    metrics.set_defaults(run=_metrics)
     return parser
 
 
@@ -327,6 +336,25 @@ def _status(options: argparse.Namespace, root: str) -> None:
         print(f"There is no site below {root}.")
     for directory in directories if not options.json else ():
         _show(directory)
+
+
+def _metrics(options: argparse.Namespace, root: str) -> None:
+    names = [_known_site(options.site, root).site] if options.site else known_sites(root)
+    text = render({name: _gauges_of(StateDirectory(root, name)) for name in names}, datetime.now(timezone.utc))
+    if options.write:
+        write_file(Path(options.write), text.encode())
+    else:
+        sys.stdout.write(text)
+
+
+def _gauges_of(directory: StateDirectory) -> dict[str, Optional[int]]:
+    """Read what monitoring wants to know; of a state that cannot be read only that."""
+    try:
+        status, deploy = directory.status(), DeployRecord(directory)
+        problem = status["problem"] or (nginx_fault(directory) if status["opened_with"] else None)
+        return gauges(status, deploy.read(), deploy.left_behind(), problem)
+    except (OSError, StateError, ValueError, OverflowError, RecursionError):
+        return {"state_problem": 1}
 
 
 def _known_site(name: str, root: str) -> StateDirectory:

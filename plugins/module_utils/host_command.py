@@ -23,6 +23,7 @@ PARTS = (
     "files",
     "icalendar",
     "job",
+    "metrics",
     "recurrence",
     "schedule",
     "state",

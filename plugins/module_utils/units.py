@@ -1,20 +1,23 @@
 """The systemd units of a site: written together, loaded, enabled, and removed when they are no longer wanted (systemd.unit(5)).
 
-A unit belongs to the site whose mark its second line has. Units of other origin are never written over.
+A unit belongs to the site whose mark its second line has. Units of other origin are never written over. A unit may name a file that it
+writes in a line ``# Writes: /path``, which goes with the unit.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import re
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Optional
 
 from ansible_collections.intermission.django.plugins.module_utils.files import sync_directory, write_file
 
 CLOCKS = (".timer", ".path")
+WRITES = re.compile(r"^# Writes: (/.+)$", re.MULTILINE)
 VENDOR_DIRECTORIES = ("/usr/lib/systemd/system", "/lib/systemd/system")
 
 
@@ -74,9 +77,9 @@ class Units:
     def install(self, wanted: Mapping[str, str]) -> bool:
         """Bring the units to their content, load and enable them; gives whether anything had to be done.
 
-        Units that are no longer wanted are stopped and removed. A socket whose unit has changed is closed, to be opened
-        anew when the app starts; timers and paths are started. Where systemd does not take a unit, the former ones are put
-        back. What was cut short is finished by the next run. Raises UnitError and OSError.
+        Units that are no longer wanted are stopped and removed, behind the files that only they write. A socket whose unit has
+        changed is closed, to be opened anew when the app starts; timers and paths are started. Where systemd does not take a unit,
+        the former ones are put back. What was cut short is finished by the next run. Raises UnitError and OSError.
         """
         changes = self.changes(wanted)
         if not changes and not (wanted and unfinished(wanted)):
@@ -84,6 +87,8 @@ class Units:
         gone = [name for name, (_, new) in changes.items() if new is None]
         if gone:
             systemctl("disable", "--now", *gone)
+        for file in written(old for old, _ in changes.values()) - written(wanted.values()):
+            Path(file).unlink(missing_ok=True)
         self._write({name: new for name, (_, new) in changes.items()})
         refused = refusals(wanted)
         if refused:
@@ -108,6 +113,11 @@ class Units:
                 path.unlink(missing_ok=True)
                 sync_directory(self.directory)
         systemctl("daemon-reload")
+
+
+def written(texts: Iterable[Optional[str]]) -> set[str]:
+    """Name the files that units say they write."""
+    return {file for text in texts for file in WRITES.findall(text or "")}
 
 
 def kept(file: Path) -> dict[str, str]:

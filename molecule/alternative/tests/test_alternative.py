@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Iterator
+from functools import partial
 
 import httpx
 import pytest
 from testinfra.host import Host
 
-from driving import CHECKOUT
+from driving import CHECKOUT, wait_until
 from fleet import Fleet
 
 testinfra_hosts = ["ansible://tearoom"]
@@ -85,6 +86,22 @@ def test_the_command_and_its_group(host: Host, visitor: httpx.Client, site: Flee
     assert ask(visitor, site).status_code == 503
     host.check_output("sudo -u ada /opt/bin/tea-maintenance off tearoom")
     assert ask(visitor, site).status_code == 200
+
+
+def test_the_metrics_follow_a_window_and_a_flag_set_by_hand(host: Host) -> None:
+    def told(value: int) -> bool:
+        line = f'intermission_maintenance_on{{site="tearoom"}} {value}\n'
+        return line in host.check_output("cat /srv/tea/metrics/intermission-tearoom.prom || true") + "\n"
+
+    acts = (
+        "/opt/bin/tea-maintenance on tearoom",
+        "/opt/bin/tea-maintenance off tearoom",
+        f"touch {FLAG}",
+        f"rm {FLAG}",
+    )
+    for act, value in zip(acts, (1, 0, 1, 0), strict=True):
+        host.check_output(act)
+        wait_until(partial(told, value), f"the metrics follow {act}")
 
 
 @pytest.mark.parametrize(

@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 from ansible_collections.intermission.django.plugins.module_utils.schedule import HORIZON, MISSED
 from ansible_collections.intermission.django.plugins.module_utils.state import WAITING
+from ansible_collections.intermission.django.plugins.module_utils.units import written
 from jinja2 import Environment, FileSystemLoader
 
 ROLES = Path(__file__).parents[3] / "roles"
 TEMPLATES = [ROLES / role / "templates" for role in ("django_release", "maintenance_window")]
-CLOCKWORK = ["schedule.service.j2", "schedule.timer.j2", "schedule.path.j2"]
+CLOCKWORK = [f"{part}.{kind}.j2" for part in ("schedule", "metrics") for kind in ("service", "timer", "path")]
 
 
 def unit(template: str, state: Path) -> str:
@@ -38,6 +39,8 @@ def unit(template: str, state: Path) -> str:
         __django_release_current_project="/srv/shop/current",
         __intermission_state=str(state),
         __maintenance_window_unit_state=str(state),
+        __maintenance_window_metrics_directory="/srv/100% theirs",
+        __maintenance_window_metrics_file="/srv/100% theirs/intermission-shop.prom",
         maintenance_window_command_path="/opt/100% ours/intermission",
     )
 
@@ -61,6 +64,16 @@ def test_schedules_are_looked_after_where_something_can_be_due(tmp_path: Path) -
     ]
     assert 'ExecStart="/opt/100%% ours/intermission" due shop' in settings
     assert f"PathModified={tmp_path}/windows" in settings_of("schedule.path.j2", tmp_path)
+
+
+def test_metrics_are_written_when_the_journal_has_something_new_and_go_with_their_unit(tmp_path: Path) -> None:
+    settings = settings_of("metrics.service.j2", tmp_path)
+    command = '"/opt/100%% ours/intermission" metrics shop --write "/srv/100%% theirs/intermission-shop.prom"'
+    assert f"ExecStart={command}" in settings
+    assert 'ReadWritePaths="/srv/100%% theirs"' in settings
+    assert "ConditionPathIsDirectory=/srv/100%% theirs" in settings
+    assert written([unit("metrics.service.j2", tmp_path)]) == {"/srv/100% theirs/intermission-shop.prom"}
+    assert f"PathChanged={tmp_path}/journal.jsonl" in settings_of("metrics.path.j2", tmp_path)
 
 
 def test_the_timer_comes_before_what_was_near_the_time_before_is_left(tmp_path: Path) -> None:

@@ -171,6 +171,25 @@ def test_timers_are_started_and_the_units_of_a_part_are_apart(units: Units, syst
     assert not part.install({})
 
 
+def test_what_a_unit_writes_goes_with_it_and_stays_while_another_writes_it(
+    units: Units, systemd: Systemd, tmp_path: Path
+) -> None:
+    file, other = tmp_path / "a" / "shop.prom", tmp_path / "b" / "shop.prom"
+
+    def writer(place: Path, more: str = "") -> dict[str, str]:
+        place.parent.mkdir(exist_ok=True)
+        place.touch()
+        return {"metrics.service": unit(f"# Writes: {place}\n[Service]{more}")}
+
+    units.install(writer(file))
+    units.install(writer(file, "\nNice=1"))
+    assert file.exists()
+    units.install(writer(other))
+    assert (file.exists(), other.exists()) == (False, True)
+    units.install({})
+    assert not other.exists()
+
+
 def test_a_unit_of_a_part_that_is_taken(units: Units, systemd: Systemd) -> None:
     (units.directory / "shop-schedule.timer").write_text("[Timer]\n")
     part = Units("shop", str(units.directory), "schedule")
