@@ -4,8 +4,15 @@ from typing import Any
 
 import pytest
 from ansible.errors import AnsibleFilterError
-from ansible_collections.intermission.django.plugins.filter import database_url, environment_file, findings, table
+from ansible_collections.intermission.django.plugins.filter import (
+    alarms,
+    database_url,
+    environment_file,
+    findings,
+    table,
+)
 
+ALARMS = alarms.FilterModule().filters()["alarms"]
 TABLE = table.FilterModule().filters()["table"]
 FINDINGS = findings.FilterModule().filters()["findings"]
 DATABASE_URL = database_url.FilterModule().filters()["database_url"]
@@ -43,6 +50,55 @@ def test_findings() -> None:
         "ERROR N5  /a:3  (web1, web2)\n       This\n  why  So\n  fix  Do\n\n"
         "WARNING N6  /a  (web1)\n       This\n  why  So\n  fix  Do"
     )
+
+
+def host(name: str, state: str = "open", **its: Any) -> dict[str, Any]:
+    nothing = dict.fromkeys(("until", "overdue", "setting", "problem", "unfinished_deploy", "left_behind", "read_only"))
+    return {**nothing, "host": name, "state": state, "reached": state != "unreachable", **its}
+
+
+STATES = ["closed", "overdue", "unreachable", "disagreeing", "unfinished_deploy", "left_behind", "problem"]
+
+
+@pytest.mark.parametrize(
+    ("hosts", "said"),
+    [
+        ([], []),
+        ([host("web1"), host("web2")], []),
+        ([host("web1", "closed")], ["web1: is closed"]),
+        (
+            [host("web1"), host("web2"), host("web3", setting={"on": True, "applied": True})],
+            ["web3: is open with MAINTENANCE_MODE on, and others say that it is open"],
+        ),
+        (
+            [host("web1"), host("web2", "closed", until="then", overdue=True, read_only=True), host("web3")],
+            [
+                "web2: is closed to writes until then",
+                "web2: should have been opened at then",
+                "web2: is closed to writes until then, and others say that it is open",
+            ],
+        ),
+        (
+            [host("web1"), host("web2", "unreachable", problem="No\x1b[2J\n route", left_behind=True)],
+            ["web2: cannot be asked: No?[2J route", "web2: was left behind by the last deploy"],
+        ),
+        ([host("web1", "unreachable")], ["web1: cannot be asked: nothing is known of it"]),
+        (
+            [host("web1", unfinished_deploy={"holder": {"user": "ada"}, "since": "then", "phase": "migrate"})],
+            ["web1: the deploy of ada since then is not finished, phase migrate"],
+        ),
+        ([host("web1", problem="the window is gone")], ["web1: the window is gone"]),
+    ],
+)
+def test_alarms(hosts: list[dict[str, Any]], said: list[str]) -> None:
+    assert ALARMS(hosts, STATES) == said
+    assert ALARMS(hosts, []) == []
+
+
+def test_alarms_for_some_states_only() -> None:
+    hosts = [host("web1", "closed", overdue=True, until="then"), host("web2", "unreachable", problem="gone")]
+    assert ALARMS(hosts, ["unreachable"]) == ["web2: cannot be asked: gone"]
+    assert ALARMS(hosts, ["overdue"]) == ["web1: should have been opened at then"]
 
 
 def test_environment_file() -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.intermission.django.plugins.module_utils.schedule import Schedule
-from ansible_collections.intermission.django.plugins.module_utils.state import StateDirectory
+from ansible_collections.intermission.django.plugins.module_utils.state import StateDirectory, Window
 
 pytestmark = pytest.mark.programs
 
@@ -164,6 +164,45 @@ def test_a_later_end_keeps_the_link_which_the_status_shows(play: Play, site: Sta
     died = {"holder": {"user": "ada"}, "version": "v2", "phase": "migrate", "since": "2026-12-01T01:30:00Z"}
     site.deploy_file.write_text(json.dumps(died))
     assert cell(play("status", **nowhere), "UNFINISHED DEPLOY") == "v2, ada, migrate, since 2026-12-01T01:30:00Z"
+
+
+def test_the_status_of_all_hosts_is_printed_and_then_fails_for_what_somebody_asked_for(
+    ansible_playbook: Callable[..., subprocess.CompletedProcess[str]], site: StateDirectory
+) -> None:
+    site.open(Window("disk", "shop", "2025-12-01T01:00:00Z", "2025-12-01T02:00:00Z"), "ada", "here")
+    play = POINT.replace("{point}", "status").replace("    - name", "\n    - name", 1)
+    text = f"- hosts: all\n  gather_facts: false\n  tasks:{play}"
+    gone = {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1}
+    hosts = {
+        "gone": gone,
+        "shut": {"intermission_state_root": str(site.path.parent)},
+        "clear": {"intermission_state_root": "/nowhere"},
+    }
+    common = {
+        **SITE,
+        "ansible_connection": "local",
+        "maintenance_window_proof_url": "http://127.0.0.1:1/",
+        "intermission_state_root": "/nowhere",
+    }
+    inventory = json.dumps({"shop": {"hosts": hosts, "vars": common}})
+
+    def said(fails_on: str) -> list[str]:
+        ran = ansible_playbook(text, "-e", f"maintenance_window_fails_on={fails_on}", inventory=inventory)
+        table = [line.split()[:4] for line in ran.stdout.splitlines() if re.match(r"(gone|shut|clear) +shop ", line)]
+        assert [row[:3] for row in table] == [
+            ["gone", "shop", "unreachable"],
+            ["shut", "shop", "closed"],
+            ["clear", "shop", "open"],
+        ]
+        lines = re.findall(r"(?:gone|shut|clear): (?:is|should|cannot) [^\n]*", ran.stdout)
+        assert (ran.returncode != 0) == bool(lines), ran.stdout + ran.stderr
+        return lines
+
+    assert said("unfinished_deploy") == []
+    unreachable, overdue, disagreeing = said("overdue,disagreeing,unreachable")[:3]
+    assert unreachable.startswith("gone: cannot be asked: Task failed: Data could not be sent to remote host")
+    assert overdue == "shut: should have been opened at 2025-12-01T02:00:00Z"
+    assert disagreeing == "clear: is open, and others say that it is closed until 2025-12-01T02:00:00Z"
 
 
 def documents(printed: str) -> list[Any]:
