@@ -19,6 +19,13 @@ from typing import Any, Optional
 
 from ansible_collections.intermission.django.plugins.module_utils.deploy import DeployRecord
 from ansible_collections.intermission.django.plugins.module_utils.files import closed_to_others, write_file
+from ansible_collections.intermission.django.plugins.module_utils.hooks import (
+    HookError,
+    Hooks,
+    close_window,
+    follow_schedule,
+    open_window,
+)
 from ansible_collections.intermission.django.plugins.module_utils.icalendar import calendar_of
 from ansible_collections.intermission.django.plugins.module_utils.metrics import gauges, render
 from ansible_collections.intermission.django.plugins.module_utils.schedule import (
@@ -58,12 +65,12 @@ class RefusedError(Exception):
     """This account may not do it; the message says who may."""
 
 
-def main(arguments: list[str], root: str) -> int:
-    """Run the command for the sites below a directory; gives the exit status."""
+def main(arguments: list[str], root: str, hooks: Optional[str] = None) -> int:
+    """Run the command for the sites below a directory, with the hooks of another; gives the exit status."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    options = _parser().parse_args(arguments)
+    options = _parser().parse_args(arguments, argparse.Namespace(hooks=hooks))
     try:
         options.run(options, root)
         sys.stdout.flush()
@@ -106,11 +113,13 @@ def _parser() -> argparse.ArgumentParser:
     on.add_argument(
         "--pass", dest="make_pass", action="store_true", help="make a secret link for those who are to pass"
     )
+    _add_hook_option(on)
     on.set_defaults(run=_on)
 
     off = commands.add_parser("off", help="open a site to visitors", allow_abbrev=False)
     off.add_argument("site", metavar="SITE")
     off.add_argument("--force", action="store_true", help="also where a deploy has closed it")
+    _add_hook_option(off)
     off.set_defaults(run=_off)
 
     schedule = commands.add_parser("schedule", help="close a site at a time to come", allow_abbrev=False)
@@ -156,6 +165,12 @@ def _parser() -> argparse.ArgumentParser:
     due.add_argument("site", metavar="SITE")
     due.set_defaults(run=_due)
 
+    hooks = commands.add_parser(
+        "hooks", help="run the hooks behind what the schedule has done; a unit runs this", allow_abbrev=False
+    )
+    hooks.add_argument("site", metavar="SITE")
+    hooks.set_defaults(run=_hooks)
+
     status = commands.add_parser("status", help="show a site, or all sites of this host", allow_abbrev=False)
     status.add_argument("site", metavar="SITE", nargs="?")
     status.add_argument("--json", action="store_true", help="as one JSON document")
@@ -177,6 +192,12 @@ def _add_window_options(parser: argparse.ArgumentParser) -> None:
         "--layer", choices=LAYERS, default="nginx", help="who answers visitors: nginx, or the app with its middleware"
     )
     parser.add_argument("--read-only", action="store_true", help="GET and HEAD go on to the app")
+
+
+def _add_hook_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--no-hooks", dest="hooks", action="store_const", const=None, default=argparse.SUPPRESS, help="run no hooks"
+    )
 
 
 def _text(argument: str) -> str:
@@ -202,11 +223,21 @@ def _on(options: argparse.Namespace, root: str) -> None:
     window = replace(_window(options, **request), expires=options.expires)
     secret = new_secret() if options.make_pass else None
     had_pass = directory.status()["has_pass"]
-    if not directory.open(window, person(), source(), secret):
+    try:
+        opened, faults = open_window(directory, Hooks(options.hooks, directory), window, person(), source(), secret)
+    except HookError as error:
+        raise StateError(f"{error}: --no-hooks") from error
+    if not opened:
         print("Nothing to do: the same window is open already.")
     if had_pass and not directory.status()["has_pass"]:
         print("The secret link has ended: only who made it, and root, can keep it. Make another one with --pass.")
     _show(directory, secret)
+    _tell(faults)
+
+
+def _tell(faults: list[str]) -> None:
+    for fault in faults:
+        _complain(fault, FAILED)
 
 
 def _window(options: argparse.Namespace, id: str, start: str, end: Optional[str]) -> Window:
@@ -318,12 +349,19 @@ def _off(options: argparse.Namespace, root: str) -> None:
     directory = _known_site(options.site, root)
     _check_allowed(directory, "open")
     try:
-        closed = directory.close(person(), source(), force=options.force)
+        hooks = Hooks(options.hooks, directory)
+        closed, faults = close_window(directory, hooks, person(), source(), force=options.force)
     except DeployWindowError as error:
         raise StateError(f"{error} intermission off {options.site} --force") from error
     if not closed:
         print("Nothing to do: no window is open.")
     _show(directory)
+    _tell(faults)
+
+
+def _hooks(options: argparse.Namespace, root: str) -> None:
+    directory = _known_site(options.site, root)
+    _tell(follow_schedule(directory, Hooks(options.hooks, directory), datetime.now(timezone.utc)))
 
 
 def _status(options: argparse.Namespace, root: str) -> None:

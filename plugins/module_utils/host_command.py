@@ -21,6 +21,7 @@ PARTS = (
     "controller",
     "deploy",
     "files",
+    "hooks",
     "icalendar",
     "job",
     "metrics",
@@ -39,16 +40,18 @@ from {package}.command_line import main
 
 VERSION = {version!r}
 
-sys.exit(main(sys.argv[1:], {state_root!r}))
+sys.exit(main(sys.argv[1:], {state_root!r}, {hooks!r}))
 """
 
 
-def build(state_root: str) -> bytes:
-    """Make the command for the sites below a directory."""
+def build(state_root: str, hooks: Optional[str] = None) -> bytes:
+    """Make the command for the sites below a directory, with the hooks of another."""
     packages = [PACKAGE.split(".")[: depth + 1] for depth in range(PACKAGE.count(".") + 1)]
     contents = {"/".join([*package, "__init__.py"]): "" for package in packages}
     contents.update({f"{PACKAGE.replace('.', '/')}/{part}.py": _source(part) for part in PARTS})
-    contents["__main__.py"] = MAIN.format(package=PACKAGE, version=command_line.VERSION, state_root=state_root)
+    contents["__main__.py"] = MAIN.format(
+        package=PACKAGE, version=command_line.VERSION, state_root=state_root, hooks=hooks
+    )
     stream = io.BytesIO()
     stream.write(INTERPRETER)
     with zipfile.ZipFile(stream, "w") as archive:

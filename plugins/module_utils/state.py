@@ -243,6 +243,7 @@ class StateDirectory:
         self.lock_file = self.path / "lock"
         self.deploy_file = self.path / "deploy.json"
         self.migration_file = self.path.parent / f".{site}.migration.json"
+        self.hooks_file = self.path.parent / f".{site}.hooks"
 
     def missing(self) -> list[Path]:
         """List the directories that are not there yet."""
@@ -308,6 +309,7 @@ class StateDirectory:
         if self.path.is_dir():
             with self.locked():
                 self.removable()
+                self.hooks_file.unlink(missing_ok=True)
                 shutil.rmtree(self.path)
         root = self.path.parent
         if root.is_dir() and not any(root.iterdir()):

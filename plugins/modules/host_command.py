@@ -28,6 +28,9 @@ options:
     description: Directory that holds the state directories of all sites on the host.
     type: path
     default: /var/lib/intermission
+  hooks:
+    description: Directory that holds the hooks of all sites on the host. Left out, none are run.
+    type: path
 author:
   - The Intermission developers (@intermission)
 """
@@ -61,6 +64,7 @@ ARGUMENTS: dict[str, Any] = {
     "argument_spec": {
         "path": {"type": "path", "default": "/usr/local/bin/intermission"},
         "state_root": {"type": "path", "default": "/var/lib/intermission"},
+        "hooks": {"type": "path"},
     },
     "supports_check_mode": True,
 }
@@ -70,7 +74,7 @@ def main() -> None:
     """Run the module."""
     module = AnsibleModule(**ARGUMENTS)
     path = Path(module.params["path"])
-    wanted = build(module.params["state_root"])
+    wanted = build(module.params["state_root"], module.params["hooks"])
     try:
         if not path.parent.is_dir():
             module.fail_json(

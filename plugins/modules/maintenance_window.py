@@ -91,6 +91,11 @@ options:
       - With O(state=open), 43 letters, digits, V(-) and V(_) that let pass who shows them, in a cookie or in the header C(X-Intermission-Pass).
       - Where it is left out, a window that takes the place of another keeps that one's.
     type: str
+  hooks:
+    description:
+      - Directory of the hooks that are run before and after a window is opened or closed. Left out, none are run.
+      - Where one fails before a window is opened that is not a deploy's, the window is not opened. All others that fail are warned of.
+    type: path
   progress:
     description: With O(state=progressing), what visitors read, for instance V(1 / 3).
     type: str
@@ -171,6 +176,12 @@ from typing import Any, Optional
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.intermission.django.plugins.module_utils.deploy import DeployRecord
 from ansible_collections.intermission.django.plugins.module_utils.files import write_file
+from ansible_collections.intermission.django.plugins.module_utils.hooks import (
+    HookError,
+    Hooks,
+    close_window,
+    open_window,
+)
 from ansible_collections.intermission.django.plugins.module_utils.schedule import Schedule
 from ansible_collections.intermission.django.plugins.module_utils.setting import EnvironmentSetting
 from ansible_collections.intermission.django.plugins.module_utils.state import (
@@ -206,6 +217,7 @@ ARGUMENTS: dict[str, Any] = {
         "layer": {"type": "str", "choices": list(LAYERS), "default": "nginx"},
         "read_only": {"type": "bool", "default": False},
         "secret": {"type": "str", "no_log": True},
+        "hooks": {"type": "path"},
         "progress": {"type": "str", "default": ""},
         "by": {"type": "str", "default": "unknown"},
         "from": {"type": "str", "default": "unknown"},
@@ -296,6 +308,8 @@ def main() -> None:
     module = AnsibleModule(**ARGUMENTS)
     params = module.params
     directory = StateDirectory(params["state_root"], params["site"])
+    hooks = Hooks(params["hooks"], directory)
+    faults: list[str] = []
     try:
         changed = would_change(directory, params)
         if changed and not module.check_mode:
@@ -308,9 +322,12 @@ def main() -> None:
             elif params["state"] == "progressing":
                 changed = directory.tell_progress(params["progress"])
             elif params["state"] == "open":
-                changed = directory.open(wanted_window(params), params["by"], params["from"], params["secret"])
+                window, secret = wanted_window(params), params["secret"]
+                changed, faults = open_window(directory, hooks, window, params["by"], params["from"], secret)
             else:
-                changed = directory.close(params["by"], params["from"], only=params["id"], force=params["force"])
+                changed, faults = close_window(
+                    directory, hooks, params["by"], params["from"], params["id"], params["force"]
+                )
         deploy = DeployRecord(directory)
         said: dict[str, Any] = {
             "status": directory.status(),
@@ -325,9 +342,13 @@ def main() -> None:
             said["setting"] = {"on": setting.is_on(), "applied": setting.is_applied()}
         if params["state"] == "absent":
             said["others"] = [name for name in known_sites(params["state_root"]) if name != params["site"]]
+        if faults:
+            said["warnings"] = [printable(fault) for fault in faults]
         module.exit_json(changed=changed, **said)
     except DeployWindowError as error:
         module.fail_json(msg=printable(f"{error} -e maintenance_window_force=true"))
+    except HookError as error:
+        module.fail_json(msg=printable(f"{error}: -e maintenance_window_hooks_directory="))
     except (StateError, OSError) as error:
         module.fail_json(msg=printable(str(error)))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import ssl
 from collections.abc import Iterator
 from functools import partial
@@ -102,6 +103,31 @@ def test_the_metrics_follow_a_window_and_a_flag_set_by_hand(host: Host) -> None:
     for act, value in zip(acts, (1, 0, 1, 0), strict=True):
         host.check_output(act)
         wait_until(partial(told, value), f"the metrics follow {act}")
+
+
+def test_hooks_run_around_a_window_and_behind_one_that_closes_by_itself(host: Host) -> None:
+    hook = "#!/bin/sh\necho $INTERMISSION_EVENT $(id -un) >> /tmp/hooks/ran\n"
+    events = ("before-open", "after-open", "before-close", "after-close")
+    host.check_output("id bob >/dev/null 2>&1 || useradd --groups teamakers bob")
+    host.check_output("install -d -m 777 /tmp/hooks; install -m 666 /dev/null /tmp/hooks/ran")
+    for event in events:
+        host.check_output(f"mkdir -p /opt/tea/hooks/{event}.d")
+        host.check_output(f"printf %s {shlex.quote(hook)} > /opt/tea/hooks/{event}.d/tell")
+        host.check_output(f"chmod 755 /opt/tea/hooks/{event}.d/tell")
+
+    def ran(*lines: str) -> bool:
+        return bool(host.check_output("cat /tmp/hooks/ran").splitlines() == list(lines))
+
+    try:
+        host.check_output(
+            "sudo -u bob /opt/bin/tea-maintenance on tearoom; sudo -u bob /opt/bin/tea-maintenance off tearoom"
+        )
+        by_bob = [f"{event} bob" for event in events]
+        assert ran(*by_bob)
+        host.check_output("sudo -u bob /opt/bin/tea-maintenance schedule tearoom --from 'in 5s' --for 5s")
+        wait_until(partial(ran, *by_bob, "after-open root", "after-close root"), "the hooks behind have run")
+    finally:
+        host.check_output("rm -r /opt/tea/hooks /tmp/hooks; userdel bob")
 
 
 @pytest.mark.parametrize(

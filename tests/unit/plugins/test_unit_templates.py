@@ -10,6 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from ansible_collections.intermission.django.plugins.module_utils.hooks import BEHIND
 from ansible_collections.intermission.django.plugins.module_utils.schedule import HORIZON, MISSED
 from ansible_collections.intermission.django.plugins.module_utils.state import WAITING
 from ansible_collections.intermission.django.plugins.module_utils.units import written
@@ -18,6 +19,7 @@ from jinja2 import Environment, FileSystemLoader
 ROLES = Path(__file__).parents[3] / "roles"
 TEMPLATES = [ROLES / role / "templates" for role in ("django_release", "maintenance_window")]
 CLOCKWORK = [f"{part}.{kind}.j2" for part in ("schedule", "metrics") for kind in ("service", "timer", "path")]
+CLOCKWORK += ["hooks.service.j2", "hooks.path.j2"]
 
 
 def unit(template: str, state: Path) -> str:
@@ -41,6 +43,7 @@ def unit(template: str, state: Path) -> str:
         __maintenance_window_unit_state=str(state),
         __maintenance_window_metrics_directory="/srv/100% theirs",
         __maintenance_window_metrics_file="/srv/100% theirs/intermission-shop.prom",
+        maintenance_window_hooks_directory="/srv/100% hooked",
         maintenance_window_command_path="/opt/100% ours/intermission",
     )
 
@@ -74,6 +77,16 @@ def test_metrics_are_written_when_the_journal_has_something_new_and_go_with_thei
     assert "ConditionPathIsDirectory=/srv/100%% theirs" in settings
     assert written([unit("metrics.service.j2", tmp_path)]) == {"/srv/100% theirs/intermission-shop.prom"}
     assert f"PathChanged={tmp_path}/journal.jsonl" in settings_of("metrics.path.j2", tmp_path)
+
+
+def test_hooks_behind_the_schedule_run_where_there_are_any(tmp_path: Path) -> None:
+    settings = settings_of("hooks.service.j2", tmp_path)
+    assert [line.partition("=|")[2] for line in settings if line.startswith("ConditionDirectoryNotEmpty")] == [
+        f"/srv/100%% hooked/{event}.d" for event in BEHIND.values()
+    ]
+    assert 'ExecStart="/opt/100%% ours/intermission" hooks shop' in settings
+    assert f"PathChanged={tmp_path}/journal.jsonl" in settings_of("hooks.path.j2", tmp_path)
+    assert "OnSuccess=intermission-shop-hooks.service" in settings_of("schedule.service.j2", tmp_path)
 
 
 def test_the_timer_comes_before_what_was_near_the_time_before_is_left(tmp_path: Path) -> None:

@@ -205,6 +205,33 @@ def test_the_status_of_all_hosts_is_printed_and_then_fails_for_what_somebody_ask
     assert disagreeing == "clear: is open, and others say that it is closed until 2025-12-01T02:00:00Z"
 
 
+def test_hooks_and_tasks_of_the_operators_own_run_on_both_sides(
+    play: Play, site: StateDirectory, tmp_path: Path
+) -> None:
+    record = tmp_path / "ran"
+    tell = "- ansible.builtin.lineinfile: {path: %s, create: true, line: %s, mode: '0644'}\n"
+    own = {}
+    for name in ("before_open", "after_open", "before_close", "after_close"):
+        hook = tmp_path / "hooks" / f"{name.replace('_', '-')}.d" / "tell"
+        hook.parent.mkdir(parents=True)
+        hook.write_text(f"#!/bin/sh\necho hook {name} $INTERMISSION_BY >> {record}\ntest {name} != after_close\n")
+        hook.chmod(0o755)
+        tasks = tmp_path / f"{name}.yml"
+        tasks.write_text(tell % (record, f"tasks {name}"))
+        own[f"maintenance_window_{name}_tasks"] = str(tasks)
+    printed = play("open", "close", maintenance_window_hooks_directory=str(tmp_path / "hooks"), **own)
+    assert re.search(r"\[WARNING\].* the hook \S+/after-close\.d/tell ended with 1$", printed, re.MULTILINE)
+    by = site.journal(1)[0]["by"]
+    assert record.read_text().splitlines() == [
+        *("tasks before_open", f"hook before_open {by}", f"hook after_open {by}", "tasks after_open"),
+        *("tasks before_close", f"hook before_close {by}", f"hook after_close {by}", "tasks after_close"),
+    ]
+    (tmp_path / "before_open.yml").write_text("- ansible.builtin.fail: {msg: not now}\n")
+    with pytest.raises(AssertionError, match="not now"):
+        play("open", **own)
+    assert not site.flag.exists()
+
+
 def documents(printed: str) -> list[Any]:
     """Read the JSON documents that were printed one behind the other."""
     return [json.loads(f"{{{text}}}") for text in re.findall(r"^\{$(.*?)^\}$", printed, re.DOTALL | re.MULTILINE)]

@@ -111,7 +111,8 @@ class Host:
             (self.site.pages / name).write_text("<html></html>")
             (self.site.pages / name).chmod(0o644)
         self.command = path / "intermission"
-        self.command.write_bytes(build(str(path / "state")))
+        self.hooks = path / "hooks"
+        self.command.write_bytes(build(str(path / "state"), str(self.hooks)))
         self.command.chmod(0o755)
 
     def run(self, *arguments: str, umask: int = 0o022, **account: Any) -> subprocess.CompletedProcess[str]:
@@ -163,6 +164,22 @@ def test_members_and_root_toggle_in_turn_whatever_their_umask(host: Host, umask:
     assert {path.stat().st_mode & 0o7777 for path in host.site.windows.iterdir()} == {0o2775}
     assert host.site.journal_file.stat().st_mode & 0o7777 == 0o664
     assert host.site.journal_file.stat().st_gid == GROUP
+
+
+@as_root
+def test_hooks_run_as_who_opens_the_window(host: Host) -> None:
+    hook = host.hooks / "after-open.d" / "tell"
+    hook.parent.mkdir(parents=True)
+    hook.write_text("#!/bin/sh\nid -un; id -Gn; exit 1\n")
+    for account in ({"user": "daemon", "group": "daemon", "extra_groups": [GROUP]}, {}):
+        hook.chmod(0o755)
+        name = "daemon" if account else "root"
+        ran = host.run("on", "shop", "--reason", name, **account)
+        assert ran.returncode == 0
+        assert f"/after-open.d/tell ended with 1: {name} " in ran.stderr
+        hook.chmod(0o700)
+        quiet = host.run("on", "shop", "--reason", f"{name} again", **account)
+        assert bool(quiet.stderr) == (name == "root"), "what an account may not run is left out"
 
 
 @as_root
