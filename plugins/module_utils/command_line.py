@@ -14,6 +14,7 @@ import stat
 import sys
 from dataclasses import replace
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import Any, Optional
 
@@ -37,7 +38,7 @@ from ansible_collections.intermission.django.plugins.module_utils.schedule impor
 )
 from ansible_collections.intermission.django.plugins.module_utils.state import (
     LAYERS,
-    DeployWindowError,
+    HeldError,
     StateDirectory,
     StateError,
     Window,
@@ -170,6 +171,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     hooks.add_argument("site", metavar="SITE")
     hooks.set_defaults(run=_hooks)
+
+    job = commands.add_parser(
+        "job", help="run the command of the window that is open, once; its unit runs this", allow_abbrev=False
+    )
+    job.add_argument("site", metavar="SITE")
+    job.set_defaults(run=_job)
 
     status = commands.add_parser("status", help="show a site, or all sites of this host", allow_abbrev=False)
     status.add_argument("site", metavar="SITE", nargs="?")
@@ -324,17 +331,38 @@ def _list(options: argparse.Namespace, root: str) -> None:
             "recurs": plan.series.calendar if plan.series else None,
             "by": plan.window.opened_by,
             "reason": plan.window.reason,
+            "command": plan.order.command.text if plan.order else None,
         }
         for plan in plans
     ]
     print(table(rows) or "No window is scheduled.")
 
 
+def _job(options: argparse.Namespace, root: str) -> None:
+    from ansible_collections.intermission.django.plugins.module_utils.window_job_run import (
+        run_job,
+    )  # Costs others their start
+
+    run_job(Schedule(_known_site(options.site, root)))
+
+
 def _due(options: argparse.Namespace, root: str) -> None:
-    schedule = Schedule(_known_site(options.site, root))
+    schedule = Schedule(_known_site(options.site, root), partial(start_job, options.site))
     keep_time(schedule, tell_systemd_that_it_is_ready)
     if schedule.fault:
         raise StateError(schedule.fault)
+
+
+def start_job(site: str) -> None:
+    """Let systemd start the unit that runs the job of a site's window, and do not wait for it. Raises StateError and OSError."""
+    import subprocess  # Costs most that import this a fifth of their start, and few windows have a job
+
+    command = ["systemctl", "--no-ask-password", "--no-block", "start", f"intermission-{site}-job.service"]
+    ran = subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False
+    )
+    if ran.returncode != 0:
+        raise StateError(f"`{' '.join(command)}` ended with {ran.returncode}: {ran.stderr.strip()}")
 
 
 def tell_systemd_that_it_is_ready() -> None:
@@ -351,7 +379,7 @@ def _off(options: argparse.Namespace, root: str) -> None:
     try:
         hooks = Hooks(options.hooks, directory)
         closed, faults = close_window(directory, hooks, person(), source(), force=options.force)
-    except DeployWindowError as error:
+    except HeldError as error:
         raise StateError(f"{error} intermission off {options.site} --force") from error
     if not closed:
         print("Nothing to do: no window is open.")
@@ -475,6 +503,7 @@ def describe(directory: StateDirectory) -> dict[str, Any]:
         "nginx_fault": nginx_fault(directory) if status["opened_with"] else None,
         "pages": str(directory.pages),
         "unfinished_deploy": deploy,
+        "job": Schedule(directory).told_job(),
         ANNOUNCED: Schedule(directory).announced(),
         "journal": directory.journal(SHOWN_ENTRIES),
     }
@@ -498,7 +527,7 @@ def nginx_fault(directory: StateDirectory) -> Optional[str]:
 def _show(directory: StateDirectory, secret: Optional[str] = None) -> None:
     """Print the state of a site, to be read at a glance, and the secret of a window that was just opened."""
     about = describe(directory)
-    window, deploy, coming = about["window"] or {}, about["unfinished_deploy"], about[ANNOUNCED]
+    window, deploy, coming, job = about["window"] or {}, about["unfinished_deploy"], about[ANNOUNCED], about["job"]
     head = "CLOSED to visitors" if about["on"] else "OPEN to visitors"
     if about["opened_with"] == "hand":
         head += ", by hand"
@@ -506,6 +535,8 @@ def _show(directory: StateDirectory, secret: Optional[str] = None) -> None:
         head = "READ-ONLY to visitors"
     if about["overdue"]:
         head += ", OVERDUE"
+    if job and job["failed"]:
+        head += ", JOB FAILED"
     lines = [f"{directory.site}: {head}"]
     rows = {
         "since": about["since"] and f"{about['since']} ({_distance(about['since'])})",
@@ -517,6 +548,7 @@ def _show(directory: StateDirectory, secret: Optional[str] = None) -> None:
         "pages": f"{about['pages']}/503.<language>.html",
         "problem": about["problem"],
         "deploy": deploy and _unfinished(deploy),
+        "job": job and _job_in_words(job),
         "planned": coming and f"from {coming[0]['start']} ({_distance(coming[0]['start'])}) to {coming[0]['end']}",
         "next": _next_command(directory, about),
     }
@@ -533,6 +565,17 @@ def _unfinished(deploy: dict[str, Any]) -> str:
     what = f" of {deploy['version']}" if deploy.get("version") else ""
     since = f", begun {_distance(deploy['since'])}" if deploy.get("since") else ""
     return f"{whose}'s{what} is not finished: phase {deploy.get('phase')}{since}"
+
+
+def _job_in_words(job: dict[str, Any]) -> str:
+    """Say in a line what has become of the job of a window."""
+    parts = [
+        job["command"],
+        job["fault"] or job["state"],
+        job["since"] and f"since {job['since']} ({_distance(job['since'])})",
+    ]
+    said = f": {job['output'][-1]}" if job["failed"] and job["output"] else ""
+    return ", ".join(filter(None, parts)) + said
 
 
 def _next_command(directory: StateDirectory, about: dict[str, Any]) -> str:

@@ -123,7 +123,7 @@ def close_window(
 ) -> tuple[bool, list[str]]:
     """Close a window between its hooks, none of which can keep the site closed; gives what ``open_window`` does.
 
-    Raises DeployWindowError and OSError.
+    Raises HeldError and OSError.
     """
     if not directory.closable(only, force):
         return False, []

@@ -17,6 +17,7 @@ from ansible_collections.intermission.django.plugins.module_utils import command
 
 PACKAGE = command_line.__name__.rpartition(".")[0]
 PARTS = (
+    "account",
     "command_line",
     "controller",
     "deploy",
@@ -30,6 +31,8 @@ PARTS = (
     "state",
     "terminal",
     "times",
+    "window_job",
+    "window_job_run",
 )
 INTERPRETER = b"#!/usr/bin/python3 -I\n"
 MODE = 0o755

@@ -27,11 +27,12 @@ Work = Callable[[Tell], dict[str, Any]]
 
 
 class Job:
-    """The work that a file tells of. Who has the deploy lock begins it, so that there are never two who do."""
+    """The work that a file tells of. Who has a lock begins it, so that there are never two who do."""
 
-    def __init__(self, path: Path) -> None:
-        """Name the file; nothing is read yet."""
+    def __init__(self, path: Path, mode: int = MODE) -> None:
+        """Name the file, and who may read it; nothing is read yet."""
         self.path = path
+        self.mode = mode
 
     def record(self) -> Optional[dict[str, Any]]:
         """Read what the file tells; None where there is no such work.
@@ -57,15 +58,7 @@ class Job:
         former = self.record()
         if former is not None and former["running"]:
             return
-        content = {
-            "name": name,
-            "since": datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
-            "news": 0,
-            "progress": progress,
-            "result": None,
-            "error": None,
-            "process": {},
-        }
+        content = _content(name, progress)
         reading, writing = os.pipe()
         between = os.fork()
         if between == 0:
@@ -77,6 +70,21 @@ class Job:
             said = stream.read()  # The process closes its end when the file names it
         if said:
             raise OSError(said.decode(errors="replace"))
+
+    def do(self, name: str, work: Work) -> dict[str, Any]:
+        """Do the work in this process, and give what the file tells then. For a process that outlives its controller anyway.
+
+        Raises OSError, and does nothing, where the file cannot be written.
+        """
+        content = {**_content(name), "process": _this_process()}
+        self._write(content)
+        self._do(content, work)
+        return content
+
+    def give_up(self, error: str) -> None:
+        """Note why work whose process has gone came to no result. Raises OSError."""
+        content = json.loads(read_plain(self.path))
+        self._write({**content, "error": error})
 
     def _go_on(self, content: dict[str, Any], work: Work, begun: int) -> None:
         """Become a process that nobody waits for, do the work, and never return."""
@@ -92,7 +100,7 @@ class Job:
                 elif descriptor != begun:
                     with contextlib.suppress(OSError):  # That of the listing is closed by now
                         os.close(descriptor)
-            content["process"] = {"pid": os.getpid(), "started": process_started(os.getpid()), "machine": machine()}
+            content["process"] = _this_process()
             try:
                 self._write(content)
             except OSError as error:
@@ -124,7 +132,7 @@ class Job:
                 time.sleep(1)  # The result is waited for, and a disk that was full may not be so for ever
 
     def _write(self, content: dict[str, Any]) -> None:
-        write_file(self.path, json.dumps(content).encode(), MODE)
+        write_file(self.path, json.dumps(content).encode(), self.mode)
 
     def follow(self, news: int, seconds: float) -> dict[str, Any]:
         """Wait until there is more news than so many, or the work is over, or the time is; give what the file tells then.
@@ -143,6 +151,23 @@ class Job:
     def forget(self) -> None:
         """Remove the file of work that is over. Raises OSError."""
         self.path.unlink(missing_ok=True)
+
+
+def _content(name: str, progress: Any = None) -> dict[str, Any]:
+    """Give what the file tells when the work begins."""
+    return {
+        "name": name,
+        "since": datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
+        "news": 0,
+        "progress": progress,
+        "result": None,
+        "error": None,
+        "process": {},
+    }
+
+
+def _this_process() -> dict[str, Any]:
+    return {"pid": os.getpid(), "started": process_started(os.getpid()), "machine": machine()}
 
 
 def _lives(process: dict[str, Any]) -> bool:

@@ -40,6 +40,17 @@ from ansible_collections.intermission.django.plugins.module_utils.times import (
     parse_duration,
     parse_instant,
 )
+from ansible_collections.intermission.django.plugins.module_utils.window_job import (
+    DONE,
+    ID,
+    INTERRUPTED,
+    RUNS,
+    WAITS,
+    Command,
+    Order,
+    Progress,
+    WindowJobs,
+)
 
 SCHEMA = 1
 MISSED = "missed"
@@ -79,6 +90,8 @@ class Plan:
     ends: datetime
     series: Optional[Series] = None
     written: str = ""
+    job: Optional[str] = None
+    order: Optional[Order] = None
 
     @property
     def id(self) -> str:
@@ -118,6 +131,7 @@ class Plan:
             "layer": self.window.layer,
             "read_only": self.window.read_only,
             "by": self.window.opened_by,
+            "command": self.order.command.text if self.order else None,
         }
 
 
@@ -169,25 +183,31 @@ def _id_at(begin: datetime) -> str:
     return f"window-{begin.strftime('%Y%m%dT%H%M%S')}"
 
 
-def to_text(series: Optional[Series]) -> str:
+def to_text(series: Optional[Series], job: Optional[str]) -> str:
     """Write a ``schedule.json``."""
-    return json.dumps({"schema": SCHEMA, "series": asdict(series) if series else None}) + "\n"
+    return json.dumps({"schema": SCHEMA, "series": asdict(series) if series else None, "job": job}) + "\n"
 
 
-def from_text(text: str) -> Optional[Series]:
-    """Read a ``schedule.json``, None where the window does not recur. Raises ValueError where it is not one of this schema."""
+def from_text(text: str) -> tuple[Optional[Series], Optional[str]]:
+    """Read a ``schedule.json``: how the window recurs and the id of its job, each None where there is none.
+
+    Raises ValueError where it is not one of this schema.
+    """
     try:
         fields = json.loads(text)
         if fields["schema"] != SCHEMA:
             raise ValueError(f"schedule.json has schema {fields['schema']}; this version reads schema {SCHEMA}")
+        job = fields.get("job")
+        if job is not None and not ID.fullmatch(job):
+            raise ValueError("schedule.json names a job by what is no id")
         if not fields["series"]:
-            return None
+            return None, job
         series = Series(**fields["series"])
         if not (
             isinstance(series.id, str) and isinstance(series.calendar, str) and 0 < series.seconds <= LONGEST_SECONDS
         ):
             raise ValueError("schedule.json has something that does not recur")
-        return series
+        return series, job
     except (TypeError, KeyError) as error:
         raise ValueError(f"schedule.json cannot be read: {error}") from error
 
@@ -195,9 +215,11 @@ def from_text(text: str) -> Optional[Series]:
 class Schedule:
     """The scheduled windows of a site on this host."""
 
-    def __init__(self, directory: StateDirectory) -> None:
-        """Name the site; nothing is read yet."""
+    def __init__(self, directory: StateDirectory, start_job: Callable[[], None] = lambda: None) -> None:
+        """Name the site, and what starts the job of a window that has been opened; nothing is read yet."""
         self.directory = directory
+        self.jobs = WindowJobs(directory.jobs)
+        self.start_job = start_job
         self.fault: Optional[str] = None
         self._near: list[str] = []
 
@@ -227,13 +249,32 @@ class Schedule:
         if window.id != name or not all(isinstance(text, str) for text in texts) or window.end is None:
             raise ValueError("it has another's id, no end, or what is no text")
         "".join(map(str, texts)).encode()  # Half a surrogate pair is a ValueError
-        series = None
+        series = job = None
         with pinned(self.directory.windows / name) as held:
             written = datetime.fromtimestamp((held / "window.json").stat().st_mtime, timezone.utc)
             with contextlib.suppress(FileNotFoundError):
-                series = from_text(read_plain(held / PLAN).decode())
+                series, job = from_text(read_plain(held / PLAN).decode())
         begins, ends = parse_instant(window.start), parse_instant(window.end)
-        return Plan(window, state, begins, ends, series, format_instant(written))
+        order = self.jobs.order(job) if job else None
+        return Plan(window, state, begins, ends, series, format_instant(written), job, order)
+
+    def open_plan(self) -> Optional[Plan]:
+        """Read the window that keeps visitors out, None where there is none or it has no place in time."""
+        flagged = self.directory.flagged_id() if self.directory.flag.exists() else None
+        return next(iter(self._read([flagged])), None) if flagged else None
+
+    def job_of(self, plan: Optional[Plan]) -> Optional[Progress]:
+        """Tell what has become of a window's job, None where it has none."""
+        return self.jobs.progress(plan.job, plan.begins) if plan and plan.job else None
+
+    def told_job(self) -> Optional[dict[str, Any]]:
+        """Tell of the job of the window that keeps visitors out, or of one that runs though its window does not; None without any."""
+        plan = self.open_plan()
+        progress = self.job_of(plan) or (Progress(RUNS) if self.directory.job_runs() else None)
+        if progress is None:
+            return None
+        command = plan.order.command.text if plan and plan.order else None
+        return {"window": plan.id if plan and plan.job else None, "command": command, **progress.describe()}
 
     def announced(self) -> list[dict[str, Any]]:
         """Tell of the windows that wait, the next one first, what visitors are told."""
@@ -247,14 +288,17 @@ class Schedule:
         source: str,
         merge: bool = False,
         only_tell: bool = False,
+        command: Optional[Command] = None,
     ) -> tuple[bool, Window]:
         """Schedule a window; gives whether that changes anything, and the window that stands for it.
 
-        Where others overlap it, it is refused, or with ``merge`` becomes one with them. Raises OverlapError, StateError, ValueError
-        and OSError.
+        Where others overlap it, it is refused, or with ``merge`` becomes one with them. Only root may let it run a ``command``. Raises
+        OverlapError, StateError, ValueError and OSError.
         """
+        order = Order(command, window.start, window.end or "", series.calendar if series else None) if command else None
         with self.directory.locked():
-            plan = Plan(window, WAITING, parse_instant(window.start), parse_instant(window.end or ""), series)
+            begins, ends = parse_instant(window.start), parse_instant(window.end or "")
+            plan = Plan(window, WAITING, begins, ends, series, order=order)
             plan, rivals = self._settled(plan, self.plans(), merge)
             if there := _request_in(rivals, plan):
                 return False, there.window
@@ -265,19 +309,23 @@ class Schedule:
                 return self._change(running, kept, others, by, source, only_tell), kept
             if only_tell:
                 return True, plan.window
-            window = self._stage(plan.window, series)
             details: dict[str, Any] = {"recurs": series.calendar} if series else {}
-            self.directory.record(
-                "scheduled",
-                by,
-                source,
-                window=window.id,
-                reason=window.reason,
-                start=window.start,
-                until=window.end,
-                **details,
-            )
-            self._cancel(rivals, by, source)
+            details.update({"command": order.command.text} if order else {})
+            try:
+                window = self._stage(plan.window, series, self.jobs.add(order) if order else None)
+                self.directory.record(
+                    "scheduled",
+                    by,
+                    source,
+                    window=window.id,
+                    reason=window.reason,
+                    start=window.start,
+                    until=window.end,
+                    **details,
+                )
+                self._cancel(rivals, by, source)
+            finally:
+                self.forget_jobs()
             return True, window
 
     def cancel(
@@ -304,6 +352,7 @@ class Schedule:
             if not only_tell:
                 self._end_series([target for target in targets if target.state != WAITING])
                 self._cancel(waiting, by, source)
+                self.forget_jobs()
             return [target.id for target in waiting]
 
     def extend(
@@ -349,6 +398,10 @@ class Schedule:
             raise OverlapError(
                 f"{named}. What recurs becomes one with nothing: choose another time, or cancel that window"
             )
+        if plan.order or any(rival.job for rival in rivals):
+            raise OverlapError(
+                f"{named}. What runs a command becomes one with nothing: choose another time, or cancel that window"
+            )
         if not all(rival.window.expires for rival in rivals):
             raise OverlapError(
                 f"{named}. That window is open, and is closed by hand: choose another time, or close it first"
@@ -375,13 +428,13 @@ class Schedule:
                 return found[0]
         return None
 
-    def _stage(self, window: Window, series: Optional[Series]) -> Window:
+    def _stage(self, window: Window, series: Optional[Series], job: Optional[str]) -> Window:
         """Write a window that waits, under a name that is free, and prove that Nginx will be able to read it."""
         base, number = window.id, 1
         while os.path.lexists(self.directory.windows / window.id):
             number += 1
             window = replace(window, id=f"{base}.{number}")
-        staged = self.directory.stage(window, plan=to_text(series))
+        staged = self.directory.stage(window, plan=to_text(series, job))
         page = next(iter(sorted(staged.glob("503.*.html"))))
         # What is above was looked at when the gate was installed
         if closed := closed_to_others(page, self.directory.path):
@@ -397,6 +450,9 @@ class Schedule:
             return False
         if only_tell:
             return True
+        if plan.job and plan.order and not plan.series:
+            with contextlib.suppress(PermissionError):  # A member's word does not let a job begin later
+                self.jobs.change(plan.job, replace(plan.order, end=window.end or ""))
         self.directory.rewrite(window)
         with pinned(self.directory.windows) as windows:
             os.utime(windows)  # The app looks again at what it announces
@@ -421,7 +477,17 @@ class Schedule:
         """Let nothing follow a window."""
         for plan in plans:
             with pinned(self.directory.windows / plan.id) as held:
-                write_file(held / PLAN, to_text(None).encode(), FILE_MODE)
+                write_file(held / PLAN, to_text(None, plan.job).encode(), FILE_MODE)
+
+    def forget_jobs(self) -> None:
+        """Remove what is known of jobs whose windows are gone; where this account may not, root does so later. Raises OSError."""
+        named = set()
+        with pinned(self.directory.windows) as windows:
+            for name in os.listdir(windows):
+                with contextlib.suppress(OSError, ValueError), pinned(windows / name) as held:
+                    named.add(from_text(read_plain(held / PLAN).decode())[1])
+        with contextlib.suppress(PermissionError):
+            self.jobs.forget_all_but({job for job in named if job})
 
     def settle(self, now: datetime) -> Optional[datetime]:
         """Do what is due at an instant, and give the next one at which something is; None where nothing is planned.
@@ -440,17 +506,30 @@ class Schedule:
             self._close_over(now)
             self._note_missed(plans, now)
             plans = self.plans()
+        self._start_job_of(plans, now)
         begins = [plan.begins for plan in plans if plan.state == WAITING and plan.begins > now]
         ends = [plan.ends for plan in plans if plan.state == OPEN and plan.window.expires and plan.ends > now]
         self._near = [plan.id for plan in plans if plan.begins == min(begins, default=None)]
         return min([*begins, *ends], default=None)
+
+    def _start_job_of(self, plans: Iterable[Plan], now: datetime) -> None:
+        """Let the job begin of the window that is open; one that was interrupted is told of by what is started then."""
+        opened = next((plan for plan in plans if plan.state == OPEN and plan.begins <= now), None)
+        progress = self.job_of(opened)
+        if progress is not None and progress.state in (WAITS, INTERRUPTED):
+            try:
+                self.start_job()
+            except (OSError, StateError) as error:
+                self.fault = f"the job of {opened.id if opened else ''} could not be started: {error}"
 
     def _put_back(self, plans: Iterable[Plan], now: datetime) -> None:
         """Let a window wait again that a clock opened which was wrong and has been set back since."""
         for plan in plans:
             place = self.directory.windows / plan.id
             early = plan.state == OPEN and plan.begins > now + SET_BACK
-            if early and os.path.lexists(place / PLAN) and not self._deploy_needs_it():
+            progress = self.job_of(plan) if early else None
+            idle = progress is None or progress.state in (WAITS, DONE)
+            if early and idle and os.path.lexists(place / PLAN) and not self._deploy_needs_it():
                 with pinned(place) as held:
                     os.rename(self.directory.flag, held / WAITING)
                 sync_directory(self.directory.path)
@@ -464,9 +543,9 @@ class Schedule:
                 self._open(plan)
 
     def _open(self, plan: Plan) -> None:
-        """Put the flag on a window, unless somebody has closed the site already; a deploy is waited for."""
+        """Put the flag on a window, unless somebody has closed the site already; a deploy is waited for, and another's job."""
         flag, current = self.directory.flag, self.directory.current_window()
-        if flag.exists() and current is not None and current.deploys:
+        if flag.exists() and current is not None and (current.deploys or self._job_needs_it(self.open_plan())):
             return
         overtaken = flag.exists() and not (
             current is not None and current.expires and current.end and parse_instant(current.end) < plan.ends
@@ -493,14 +572,17 @@ class Schedule:
             self.directory.forget_old_windows()
 
     def _close_over(self, now: datetime) -> None:
-        """Take the flag away where its window is one that expires and its end has come, unless a deploy needs it."""
+        """Take the flag away where its window is one that expires and its end has come, unless a deploy or a job needs it.
+
+        With a job that closes the window, its end is when the job has ended well.
+        """
         window = self.directory.current_window()
-        if (
-            window is None
-            or not (window.expires and window.end and self.directory.flag.exists())
-            or parse_instant(window.end) > now
-            or self._deploy_needs_it()
-        ):
+        if window is None or not (window.expires and window.end and self.directory.flag.exists()):
+            return
+        plan = self.open_plan()
+        closes = plan is not None and plan.order is not None and plan.order.command.closes
+        over = closes or parse_instant(window.end) <= now
+        if not over or self._job_needs_it(plan) or self._deploy_needs_it():
             return
         self.directory.flag.unlink()
         at = _now()
@@ -511,6 +593,11 @@ class Schedule:
         """Tell whether a deploy is at work behind the window, also one that has died there."""
         record = DeployRecord(self.directory).read()
         return record is not None and record.get("phase") not in NO_HARM
+
+    def _job_needs_it(self, plan: Optional[Plan]) -> bool:
+        """Tell whether the window's job has not ended well so far, or that of another window, also one that is open no more, runs."""
+        progress = self.job_of(plan)
+        return (progress is not None and progress.state != DONE) or self.directory.job_runs()
 
     def _note_missed(self, plans: Iterable[Plan], now: datetime) -> None:
         """Let windows whose end has passed wait no more; and wait again where that was the fault of a wrong clock.
@@ -556,7 +643,8 @@ class Schedule:
         lasts = timedelta(seconds=series.seconds)
         following = next_times(series.calendar, max(plan.begins, now - lasts))
         return [
-            self._plan(self._stage(_at(plan.window, begin, series.seconds), series).id, WAITING) for begin in following
+            self._plan(self._stage(_at(plan.window, begin, series.seconds), series, plan.job).id, WAITING)
+            for begin in following
         ]
 
 
@@ -577,10 +665,15 @@ def _request_in(rivals: list[Plan], plan: Plan) -> Optional[Plan]:
         if (
             (rival.begins, rival.ends, _recurs(rival)) == (plan.begins, plan.ends, _recurs(plan))
             and rival.window.same_request(plan.window)
+            and _command(rival) == _command(plan)
             and all(other is rival or (other.series and other.series == rival.series) for other in rivals)
         ):
             return rival
     return None
+
+
+def _command(plan: Plan) -> Optional[Command]:
+    return plan.order.command if plan.order else None
 
 
 def _recurs(plan: Plan) -> Optional[tuple[str, int]]:

@@ -48,6 +48,7 @@ from ansible_collections.intermission.django.plugins.module_utils.files import (
     sync_directory,
     write_file,
 )
+from ansible_collections.intermission.django.plugins.module_utils.job import Job
 from ansible_collections.intermission.django.plugins.module_utils.times import (
     format_instant,
     parse_instant,
@@ -82,8 +83,8 @@ class StateError(Exception):
     """The state directory cannot do what was asked; the message says why and what to do."""
 
 
-class DeployWindowError(StateError):
-    """The site is closed by a deploy, which alone opens it again unless it is forced."""
+class HeldError(StateError):
+    """Something is at work behind the closed site, a deploy or a window's job, and it is not opened meanwhile unless it is forced."""
 
 
 @dataclass(frozen=True)
@@ -244,6 +245,7 @@ class StateDirectory:
         self.deploy_file = self.path / "deploy.json"
         self.migration_file = self.path.parent / f".{site}.migration.json"
         self.hooks_file = self.path.parent / f".{site}.hooks"
+        self.jobs = self.path.parent / f".{site}.jobs"
 
     def missing(self) -> list[Path]:
         """List the directories that are not there yet."""
@@ -301,8 +303,13 @@ class StateDirectory:
                 f"a deploy of {self.site} is under way or has died, and its lock is {self.deploy_file}: wait for it to end, and see "
                 "with maintenance_status.yml who has begun it. Where it has died, deploy again, or remove that file"
             )
+        if self.job_runs():
+            raise StateError(
+                f"the job of a window of {self.site} runs: wait for it, or end it with systemctl stop "
+                f"intermission-{self.site}-job.service"
+            )
         root = self.path.parent
-        return os.path.lexists(self.path) or (root.is_dir() and not any(root.iterdir()))
+        return any(map(os.path.lexists, (self.path, self.jobs))) or (root.is_dir() and not any(root.iterdir()))
 
     def remove(self) -> None:
         """Remove the directory, and ``<root>`` where nothing else is in it. Raises StateError and OSError."""
@@ -311,6 +318,8 @@ class StateDirectory:
                 self.removable()
                 self.hooks_file.unlink(missing_ok=True)
                 shutil.rmtree(self.path)
+        if self.jobs.is_dir():
+            shutil.rmtree(self.jobs)
         root = self.path.parent
         if root.is_dir() and not any(root.iterdir()):
             root.rmdir()
@@ -483,7 +492,7 @@ class StateDirectory:
     def close(self, by: str, source: str, only: Optional[str] = None, force: bool = False) -> bool:
         """Take the flag away; with ``only``, just while it stands for that window. Gives False where nothing was on.
 
-        A deploy's window is closed by its name, or by force. Raises DeployWindowError.
+        A deploy's window is closed by its name, or by force, and none but by force while a window's job runs. Raises HeldError.
         """
         with self.locked():
             if not self.closable(only, force):
@@ -495,14 +504,26 @@ class StateDirectory:
             return True
 
     def closable(self, only: Optional[str] = None, force: bool = False) -> bool:
-        """Tell whether there is a flag to take away, also one whose window is gone. Raises DeployWindowError."""
+        """Tell whether there is a flag to take away, also one whose window is gone. Raises HeldError."""
         window_id = self.flagged_id()
+        if not os.path.lexists(self.flag) or only not in (None, window_id):
+            return False
+        if not force and not is_of_deploy(only) and self.job_runs():
+            raise HeldError(
+                f"the job of a window of {self.site} runs, and visitors would meet what it is changing. Wait for it, or end it on the "
+                f"host with systemctl stop intermission-{self.site}-job.service. To open the site all the same:"
+            )
         if only is None and not force and is_of_deploy(window_id):
-            raise DeployWindowError(
+            raise HeldError(
                 f"{self.site} is closed by a deploy that is under way or has failed ({window_id}): the app may be stopped, or "
                 "the database half migrated. Deploy again, and the site opens when that succeeds. To open it all the same:"
             )
-        return os.path.lexists(self.flag) and only in (None, window_id)
+        return True
+
+    def job_runs(self) -> bool:
+        """Tell whether the job of a window runs, also of one that another has taken the place of."""
+        records = (Job(path).record() for path in self.jobs.glob("*.run"))
+        return any(record is not None and record["running"] for record in records)
 
     def flagged_id(self) -> Optional[str]:
         """Give the id of the window that the flag names, None where it names none."""

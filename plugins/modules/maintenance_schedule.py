@@ -67,6 +67,22 @@ options:
     description: Let GET and HEAD go on to the app.
     type: bool
     default: false
+  command:
+    description:
+      - With O(state=present), what the host runs by itself when the window has opened. A program's path and its arguments, with quotes as in a
+        shell, which there is none. The window stays open until it has ended well. Only root may schedule it, and it is kept where only
+        root may write.
+    type: str
+  command_user:
+    description: The account that runs O(command). Left out, it is root.
+    type: str
+  command_seconds:
+    description: After how many seconds O(command) is ended, and has failed. Left out, it may take as long as it likes.
+    type: float
+  command_closes:
+    description: Let the window close as soon as O(command) has ended well, and not at its end.
+    type: bool
+    default: false
   overlap:
     description: Whether a window that overlaps others is refused, or becomes one with them.
     type: str
@@ -113,7 +129,8 @@ id:
 windows:
   description:
     - The scheduled windows, those that were missed during the last day, and the open one where it has an end, by their begin. Each with
-      C(id), C(site), C(state), C(start), C(end), C(recurs), C(following), C(reason), C(message), C(layer), C(read_only), C(by), C(written).
+      C(id), C(site), C(state), C(start), C(end), C(recurs), C(following), C(reason), C(message), C(layer), C(read_only), C(by), C(written),
+      C(command).
   returned: always
   type: list
   elements: dict
@@ -125,7 +142,7 @@ clock:
 
 import time
 from datetime import datetime, timezone
-from typing import Any
+from typing import Any, Optional
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.intermission.django.plugins.module_utils.schedule import (
@@ -142,6 +159,7 @@ from ansible_collections.intermission.django.plugins.module_utils.state import (
     Window,
 )
 from ansible_collections.intermission.django.plugins.module_utils.terminal import printable
+from ansible_collections.intermission.django.plugins.module_utils.window_job import Command, parse_command
 
 ARGUMENTS: dict[str, Any] = {
     "argument_spec": {
@@ -157,6 +175,10 @@ ARGUMENTS: dict[str, Any] = {
         "message": {"type": "str", "default": ""},
         "layer": {"type": "str", "choices": list(LAYERS), "default": "nginx"},
         "read_only": {"type": "bool", "default": False},
+        "command": {"type": "str"},
+        "command_user": {"type": "str"},
+        "command_seconds": {"type": "float"},
+        "command_closes": {"type": "bool", "default": False},
         "overlap": {"type": "str", "choices": ["refuse", "merge"], "default": "refuse"},
         "once": {"type": "bool", "default": False},
         "tolerance": {"type": "float", "default": CLOCK_TOLERANCE},
@@ -185,6 +207,15 @@ def wanted_window(params: dict[str, Any]) -> Window:
     )
 
 
+def wanted_command(params: dict[str, Any]) -> Optional[Command]:
+    """Make the command that the options describe, None where there is none. Raises ValueError where this host could not run it."""
+    if not params["command"]:
+        return None
+    return parse_command(
+        params["command"], params["command_user"] or "", params["command_seconds"], params["command_closes"]
+    )
+
+
 def change(schedule: Schedule, params: dict[str, Any], only_tell: bool) -> dict[str, Any]:
     """Bring the schedule to the wanted state; gives what is said of it. Raises StateError, ValueError and OSError."""
     by, source, merge = params["by"], params["from"], params["overlap"] == "merge"
@@ -192,7 +223,7 @@ def change(schedule: Schedule, params: dict[str, Any], only_tell: bool) -> dict[
         if fault := clock_fault(min(0.0, time.time() - (params["asked_at"] or 0)), params["tolerance"]):
             raise StateError(fault)
         window, series = placed(wanted_window(params), params, datetime.now(timezone.utc))
-        changed, window = schedule.add(window, series, by, source, merge, only_tell)
+        changed, window = schedule.add(window, series, by, source, merge, only_tell, wanted_command(params))
         return {"changed": changed, "id": window.id}
     if params["state"] == "cancelled":
         return {"changed": bool(schedule.cancel(params["id"], by, source, params["once"], only_tell))}

@@ -50,7 +50,7 @@ options:
       - With O(state=closed), the flag is taken away only while it stands for this window; any window where it is left out.
     type: str
   force:
-    description: With O(state=closed) and without O(id), take a deploy's window away too.
+    description: With O(state=closed), take a window away also while its job runs, and without O(id) a deploy's too.
     type: bool
     default: false
   tmpfiles:
@@ -151,6 +151,13 @@ announced:
   returned: always
   type: list
   elements: dict
+job:
+  description:
+    - What has become of the job of the window that keeps visitors out. C(state) is V(waits), V(runs), V(done), V(failed) or V(interrupted),
+      C(failed) is true with the last two. With C(fault) and the last lines of its C(output); C(window), C(command), C(since). None where
+      there is no job.
+  returned: always
+  type: dict
 setting:
   description: What C(MAINTENANCE_MODE) says in that file, and whether the app has taken it up.
   returned: with O(setting)
@@ -186,7 +193,7 @@ from ansible_collections.intermission.django.plugins.module_utils.schedule impor
 from ansible_collections.intermission.django.plugins.module_utils.setting import EnvironmentSetting
 from ansible_collections.intermission.django.plugins.module_utils.state import (
     LAYERS,
-    DeployWindowError,
+    HeldError,
     StateDirectory,
     StateError,
     Window,
@@ -336,6 +343,7 @@ def main() -> None:
             "left_behind": deploy.left_behind(),
             "pages": str(directory.pages),
             "announced": Schedule(directory).announced(),
+            "job": Schedule(directory).told_job(),
         }
         if params["setting"]:
             setting = EnvironmentSetting(Path(params["setting"]))
@@ -345,7 +353,7 @@ def main() -> None:
         if faults:
             said["warnings"] = [printable(fault) for fault in faults]
         module.exit_json(changed=changed, **said)
-    except DeployWindowError as error:
+    except HeldError as error:
         module.fail_json(msg=printable(f"{error} -e maintenance_window_force=true"))
     except HookError as error:
         module.fail_json(msg=printable(f"{error}: -e maintenance_window_hooks_directory="))

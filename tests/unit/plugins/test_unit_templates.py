@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 from ansible_collections.intermission.django.plugins.module_utils.hooks import BEHIND
 from ansible_collections.intermission.django.plugins.module_utils.schedule import HORIZON, MISSED
-from ansible_collections.intermission.django.plugins.module_utils.state import WAITING
+from ansible_collections.intermission.django.plugins.module_utils.state import WAITING, StateDirectory
 from ansible_collections.intermission.django.plugins.module_utils.units import written
 from jinja2 import Environment, FileSystemLoader
 
 ROLES = Path(__file__).parents[3] / "roles"
 TEMPLATES = [ROLES / role / "templates" for role in ("django_release", "maintenance_window")]
 CLOCKWORK = [f"{part}.{kind}.j2" for part in ("schedule", "metrics") for kind in ("service", "timer", "path")]
-CLOCKWORK += ["hooks.service.j2", "hooks.path.j2"]
+CLOCKWORK += ["hooks.service.j2", "hooks.path.j2", "job.service.j2"]
 
 
 def unit(template: str, state: Path) -> str:
@@ -44,6 +44,7 @@ def unit(template: str, state: Path) -> str:
         __maintenance_window_metrics_directory="/srv/100% theirs",
         __maintenance_window_metrics_file="/srv/100% theirs/intermission-shop.prom",
         maintenance_window_hooks_directory="/srv/100% hooked",
+        __maintenance_window_unit_jobs=f"{state.parent}/.shop.jobs",
         maintenance_window_command_path="/opt/100% ours/intermission",
     )
 
@@ -87,6 +88,14 @@ def test_hooks_behind_the_schedule_run_where_there_are_any(tmp_path: Path) -> No
     assert 'ExecStart="/opt/100%% ours/intermission" hooks shop' in settings
     assert f"PathChanged={tmp_path}/journal.jsonl" in settings_of("hooks.path.j2", tmp_path)
     assert "OnSuccess=intermission-shop-hooks.service" in settings_of("schedule.service.j2", tmp_path)
+
+
+def test_a_job_is_run_where_there_may_be_one_also_after_a_boot_when_all_is_up(tmp_path: Path) -> None:
+    settings = settings_of("job.service.j2", tmp_path)
+    jobs = StateDirectory(str(tmp_path.parent), "shop").jobs
+    assert f"ConditionDirectoryNotEmpty={jobs}" in settings
+    assert {"After=multi-user.target", "WantedBy=multi-user.target"} <= set(settings)
+    assert 'ExecStart="/opt/100%% ours/intermission" job shop' in settings
 
 
 def test_the_timer_comes_before_what_was_near_the_time_before_is_left(tmp_path: Path) -> None:

@@ -14,10 +14,16 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ansible_collections.intermission.django.plugins.module_utils import command_line, schedule
+from ansible_collections.intermission.django.plugins.module_utils import (
+    command_line,
+    schedule,
+    window_job,
+    window_job_run,
+)
 from ansible_collections.intermission.django.plugins.module_utils.command_line import VERSION
 from ansible_collections.intermission.django.plugins.module_utils.deploy import DeployRecord
 from ansible_collections.intermission.django.plugins.module_utils.state import StateDirectory, Window
+from ansible_collections.intermission.django.plugins.module_utils.times import format_instant
 
 START = "2026-12-01T01:00:00Z"
 ADA = {"user": "ada", "host": "laptop", "pid": 11, "started": "100"}
@@ -368,7 +374,7 @@ def test_schedule_list_and_cancel(command: Command, site: StateDirectory) -> Non
     assert "  planned from 2099-12-01T02:00:00Z (in " in command.out
     assert command("list") == 0
     titles, row = (line.split() for line in command.out.splitlines())
-    assert titles == ["SITE", "WINDOW", "STATE", "FROM", "UNTIL", "RECURS", "BY", "REASON"]
+    assert titles == ["SITE", "WINDOW", "STATE", "FROM", "UNTIL", "RECURS", "BY", "REASON", "COMMAND"]
     assert row == [
         "shop",
         NIGHT_ID,
@@ -378,6 +384,7 @@ def test_schedule_list_and_cancel(command: Command, site: StateDirectory) -> Non
         "-",
         command_line.account(),
         "Disk",
+        "-",
     ]
     assert command("cancel", "shop") == 0
     assert command.out == f"Cancelled: {NIGHT_ID}.\n"
@@ -483,3 +490,78 @@ def test_what_the_timer_runs_fails_where_something_is_left_undone(
     monkeypatch.setattr(command_line, "keep_time", keep_time)
     assert command("due", "shop") == 1
     assert command.err == "intermission: what follows could not be staged\n"
+
+
+@pytest.fixture
+def job(site: StateDirectory, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A window whose job fails, and whose time has come."""
+    now = datetime.now(UTC)
+    times = {"start": now + timedelta(hours=1), "end": now + timedelta(hours=2)}
+    instants = {name: format_instant(instant) for name, instant in times.items()}
+    window, series = schedule.placed(
+        Window(id="", site="shop", start="", opened_by="ada"), {**instants, "calendar": None, "seconds": None}, now
+    )
+    words = ("/bin/sh", "-c", "echo 'half \033[31mdone'; exit 3")
+    planner = schedule.Schedule(site)
+    planner.add(window, series, "ada", "here", command=window_job.Command(words))
+    monkeypatch.setattr(schedule, "_now", lambda: now + timedelta(minutes=61))
+    monkeypatch.setattr(window_job_run, "_now", schedule._now)
+    planner.settle(schedule._now())
+    return window.id
+
+
+def test_a_job_that_fails(command: Command, site: StateDirectory, job: str) -> None:
+    text = "/bin/sh -c 'echo "
+    assert command("status", "shop") == 0
+    assert "JOB FAILED" not in command.out
+    assert re.search(r"^  job +/bin/sh -c .*, waits$", command.out, re.MULTILINE)
+    assert command("job", "shop") == 1
+    assert command.out == "half ?[31mdone\n"
+    assert command.err.startswith(f"intermission: the job of {job} ended with 3. shop stays closed")
+    assert command("status", "shop") == 0
+    assert command.out.startswith("shop: CLOSED to visitors, JOB FAILED\n")
+    assert re.search(
+        r"^  job +/bin/sh -c .*, ended with 3, since .* ago\): half \?\[31mdone$", command.out, re.MULTILINE
+    )
+    assert command("status", "shop", "--json") == 0
+    told = json.loads(command.out)["sites"][0]["job"]
+    assert (told["window"], told["state"], told["failed"]) == (job, "failed", True)
+    assert told["command"].startswith(text)
+    assert command("list", "shop") == 0
+    assert text in command.out
+    assert command("job", "shop") == 1
+    assert command("off", "shop") == 0
+    assert command("job", "shop") == 0
+    assert [entry["event"] for entry in site.journal(9)] == [
+        "scheduled",
+        "opened",
+        "job begun",
+        "job failed",
+        "closed",
+    ]
+
+
+def test_a_job_of_a_directory_that_others_may_write_is_refused(
+    command: Command, site: StateDirectory, job: str
+) -> None:
+    site.jobs.chmod(0o777)
+    assert command("job", "shop") == 77
+    assert "Jobs are run by their owner, where nobody else may write" in command.err
+
+
+def test_systemd_starts_the_unit_of_a_job_and_is_not_waited_for(
+    command: Command, job: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    systemctl = tmp_path / "systemctl"
+    systemctl.write_text('#!/bin/sh\necho "$@" > "$0.said"\necho no bus >&2\nexit "${FAILS:-0}"\n')
+    systemctl.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setattr(schedule.keep_time, "__defaults__", (schedule._now, None))
+    monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
+    assert command("due", "shop") == 0
+    said = (tmp_path / "systemctl.said").read_text()
+    assert said == "--no-ask-password --no-block start intermission-shop-job.service\n"
+    monkeypatch.setenv("FAILS", "1")
+    assert command("due", "shop") == 1
+    assert f"the job of {job} could not be started: `systemctl --no-ask-password" in command.err
+    assert command.err.endswith("ended with 1: no bus\n")

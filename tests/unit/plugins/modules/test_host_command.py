@@ -72,7 +72,8 @@ def test_the_file_is_the_same_bytes_each_time() -> None:
 
 def test_the_file_holds_what_the_command_imports_and_no_more() -> None:
     code = (
-        f"import sys, {PACKAGE}.command_line\nprint(*(name for name in sys.modules if name.startswith('{PACKAGE}.')))"
+        f"import sys, {PACKAGE}.command_line, {PACKAGE}.window_job_run\n"
+        f"print(*(name for name in sys.modules if name.startswith('{PACKAGE}.')))"
     )
     said = subprocess.run(
         [sys.executable, "-c", code],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import grp
+import json
 import os
 import re
 import shutil
@@ -553,6 +554,29 @@ def test_schedule_an_overlap(scheduled: RunModule) -> None:
     scheduled(**NIGHT)
     assert scheduled(**later)["msg"].endswith("or let both become one: -e maintenance_window_overlap=merge")
     assert [window["end"] for window in scheduled(**later, overlap="merge")["windows"]] == ["2999-12-01T03:00:00Z"]
+
+
+def test_schedule_a_window_that_runs_a_command(scheduled: RunModule, window: RunModule, site: StateDirectory) -> None:
+    job = {**NIGHT, "command": "/bin/echo 'a b'", "command_closes": True}
+    assert scheduled(check=True, **job)["windows"] == []
+    (planned,) = scheduled(**job, command_seconds=60)["windows"]
+    assert planned["command"] == "/bin/echo 'a b'"
+    assert scheduled(**job, command_seconds=60)["changed"] is False
+    assert "overlaps it" in scheduled(**job)["msg"]
+    (ordered,) = site.jobs.glob("*.json")
+    assert json.loads(ordered.read_text())["command"] == {
+        "words": ["/bin/echo", "a b"],
+        "user": "",
+        "seconds": 60.0,
+        "closes": True,
+    }
+    assert window()["job"] is None
+    assert scheduled(state="cancelled")["windows"] == []
+    assert list(site.jobs.iterdir()) == []
+    assert scheduled(**{**job, "command": "echo"})["msg"].startswith("the command 'echo' has to begin with the path")
+    assert "no account 'no one'" in scheduled(**job, command_user="no one")["msg"]
+    assert window(state="absent")["changed"] is True
+    assert not site.path.parent.exists()
 
 
 def test_schedule_what_recurs(scheduled: RunModule, monkeypatch: pytest.MonkeyPatch) -> None:
