@@ -581,6 +581,8 @@ def _job_in_words(job: dict[str, Any]) -> str:
 def _next_command(directory: StateDirectory, about: dict[str, Any]) -> str:
     if not about["opened_with"]:
         return f"intermission on {directory.site} --for 30m"
+    if about["job"] and about["job"]["state"] == "runs":
+        return f"wait for the job: journalctl --follow --unit intermission-{directory.site}-job.service"
     if is_of_deploy(directory.flagged_id()):
         return "deploy again, which opens the site when it succeeds"
     return f"intermission off {directory.site}"

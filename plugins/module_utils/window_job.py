@@ -174,7 +174,7 @@ class WindowJobs:
         record, name = self.job(job_id).record(), format_instant(begin)
         if record is None or record["name"] < name:
             return Progress(WAITS)
-        since, result = record["since"], record["result"]
+        since, result = format_instant(datetime.fromisoformat(record["since"])), record["result"]
         if record["name"] > name:
             return Progress(DONE)
         if record["running"]:

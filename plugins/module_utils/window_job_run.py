@@ -50,22 +50,24 @@ def run_job(schedule: Schedule) -> None:
             progress = schedule.jobs.progress(plan.job, plan.begins)
             _tell(schedule, plan, progress.fault)
         if progress.state == FAILED:
-            raise StateError(_failure(plan, progress.fault or ""))
+            raise StateError(_failure(schedule, plan, progress.fault or ""))
         if progress.state != WAITS:
             return
         fault = _run(schedule, plan, lock)
     with schedule.directory.locked():
         schedule.forget_jobs()
     if fault:
-        raise StateError(_failure(plan, fault))
+        raise StateError(_failure(schedule, plan, fault))
     schedule.settle(_now())
 
 
 def _run(schedule: Schedule, plan: Plan, lock: contextlib.ExitStack) -> Optional[str]:
     """Run a job for the first time, and let go of the lock when its file says so; gives what was wrong."""
     order = plan.order
-    if plan.job is None or order is None or not _is_for(plan):
-        raise StateError(_failure(plan, "was not ordered for the time at which its window says that it begins"))
+    if plan.job is None or order is None or not _is_for(schedule, plan):
+        raise StateError(
+            _failure(schedule, plan, "was not ordered for the time at which its window says that it begins")
+        )
 
     def work(_tell_progress: Any) -> dict[str, Any]:
         if not order.may_begin(plan.begins, _now()):
@@ -83,12 +85,12 @@ def _run(schedule: Schedule, plan: Plan, lock: contextlib.ExitStack) -> Optional
     return fault
 
 
-def _is_for(plan: Plan) -> bool:
+def _is_for(schedule: Schedule, plan: Plan) -> bool:
     """Tell whether a job was ordered for the time that its window, which members may have changed, begins at."""
     try:
         return plan.order is not None and plan.order.is_for(plan.begins)
     except ValueError as error:
-        raise StateError(_failure(plan, f"is for what recurs, and {error}")) from error
+        raise StateError(_failure(schedule, plan, f"is for what recurs, and {error}")) from error
 
 
 def _tell(schedule: Schedule, plan: Plan, fault: Optional[str], **details: Any) -> None:
@@ -97,8 +99,8 @@ def _tell(schedule: Schedule, plan: Plan, fault: Optional[str], **details: Any) 
     schedule.directory.record(event, plan.window.opened_by, SOURCE, window=plan.id, **details)
 
 
-def _failure(plan: Plan, fault: str) -> str:
-    site = plan.window.site
+def _failure(schedule: Schedule, plan: Plan, fault: str) -> str:
+    site = schedule.directory.site
     return f"the job of {plan.id} {fault}. {site} stays closed: see what it has left, and open it with intermission off {site}"
 
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from typing import Any
 
 import pytest
 from testinfra.host import Host
@@ -86,6 +87,52 @@ def test_what_was_cancelled_or_missed_opens_nothing(host: Host, site: Fleet, nod
     wait_until(lambda: [window["state"] for window in windows(host)] == ["missed"], "the window is missed")
     assert site.ask(node).kind == "app"
     assert "closed" not in host.check_output(f"tail -n 1 {STATE}/journal.jsonl")
+
+
+def schedule_job(site: Fleet, node: str, command: str) -> None:
+    """Schedule a window of a second that runs a command, on one host."""
+    variables = {"schedule": "present", "from": "in 15s", "for": "1s", "command": command}
+    run = site.playbook(
+        "playbooks/maintenance_schedule.yml",
+        "--limit",
+        node,
+        **{f"maintenance_window_{name}": value for name, value in variables.items()},
+    )
+    assert run.status == 0, run.output
+
+
+def journal(host: Host, last: int) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in host.check_output(f"tail -n {last} {STATE}/journal.jsonl").splitlines()]
+
+
+def test_a_job_runs_when_its_window_has_opened_and_keeps_it_until_it_is_done(
+    host: Host, site: Fleet, node: str
+) -> None:
+    schedule_job(site, node, f"/bin/sh -c 'test -e {STATE}/on && until test -e /root/go; do sleep 0.2; done'")
+    wait_until(lambda: journal(host, 1)[0]["event"] == "job begun", "the job has begun")
+    wait_until(lambda: "OVERDUE" in host.check_output("intermission status shop"), "the window's end has come")
+    assert site.ask(node).kind == "maintenance"
+    host.check_output("touch /root/go")
+    wait_until(lambda: site.ask(node).kind == "app", "the host is open")
+    host.check_output("rm /root/go")
+    assert [entry["event"] for entry in journal(host, 4)] == ["opened", "job begun", "job done", "closed"]
+
+
+def test_a_job_that_fails_keeps_visitors_out_and_its_unit_has_failed(
+    host: Host, site: Fleet, node: str, member: str
+) -> None:
+    schedule_job(site, node, "/bin/sh -c 'echo half done; exit 3'")
+    with host.sudo(member):
+        assert host.run("touch /var/lib/intermission/.shop.jobs/order.json").rc != 0
+    unit = "intermission-shop-job.service"
+    wait_until(lambda: host.run(f"systemctl is-failed {unit}").rc == 0, "the job's unit has failed")
+    failed = journal(host, 1)[0]
+    assert (failed["event"], failed["status"], failed["output"]) == ("job failed", 3, ["half done"])
+    wait_until(lambda: "OVERDUE, JOB FAILED" in host.check_output("intermission status shop"), "the end has come")
+    host.check_output(f"systemctl start {UNIT}.service")
+    assert site.ask(node).kind == "maintenance"
+    host.check_output(f"intermission off shop; systemctl reset-failed {unit}")
+    wait_until(lambda: site.ask(node).kind == "app", "the host is open")
 
 
 def test_nothing_runs_while_nothing_is_scheduled(host: Host) -> None:

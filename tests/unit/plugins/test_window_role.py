@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.intermission.django.plugins.module_utils.job import Job
 from ansible_collections.intermission.django.plugins.module_utils.schedule import Schedule
 from ansible_collections.intermission.django.plugins.module_utils.state import StateDirectory, Window
 
@@ -148,10 +149,15 @@ def test_a_later_end_keeps_the_link_which_the_status_shows(play: Play, site: Sta
     )
     assert LINK.findall(opened) == ["https://shop.example/_intermission/pass/"]
     (secret,) = (path.name for path in (site.flag / "passes").iterdir())
+    site.jobs.mkdir()
+    job = Job(site.jobs / "0.run")
+    job.do("now", lambda _tell: {})
+    job.path.write_text(job.path.read_text().replace('"result": {}', '"result": null'))
     printed = [play("open", "status", maintenance_window_for="1h", **nowhere)]
+    job.forget()
     assert "The secret link of the window before it still lets its bearer pass." in printed[0]
     assert cell(printed[0], "PASS") == "valid"
-    assert cell(printed[0], "STATE") == "closed MAINTENANCE_MODE on, NOT TAKEN UP"
+    assert cell(printed[0], "STATE") == "closed job runs MAINTENANCE_MODE on, NOT TAKEN UP"
     assert (site.flag / "passes" / secret).exists()
     printed.append(play("status", maintenance_window_format="json", **nowhere))
     assert '"has_pass": true' in printed[-1]
@@ -250,8 +256,10 @@ def test_a_window_is_scheduled_listed_and_cancelled(play: Play, site: StateDirec
         "intermission_platform": "systemd",
         "maintenance_window_calendar_file": str(tmp_path / "windows.ics"),
     }
+    host["maintenance_window_command"] = "/bin/echo 'a b'"
     printed = play("schedule", **host, **NIGHT)
     assert cell(printed, "WINDOW") == "window-29991201T020000"
+    assert cell(printed, "COMMAND") == "/bin/echo 'a b'"
     assert (cell(printed, "STATE"), cell(printed, "REASON")) == ("scheduled", "Disk")
     assert (site.windows / "window-29991201T020000" / "scheduled").is_symlink()
     assert b"DTSTART:29991201T020000Z\r\nDTEND:29991201T023000Z\r\n" in (tmp_path / "windows.ics").read_bytes()
@@ -260,7 +268,8 @@ def test_a_window_is_scheduled_listed_and_cancelled(play: Play, site: StateDirec
     status, listed = documents(play("status", "schedule", **host, maintenance_window_schedule="cancelled"))
     assert [window["id"] for window in status["hosts"][0]["Maintenance-Window"]] == ["window-29991201T020000"]
     assert (listed["hosts"][0]["reached"], listed["hosts"][0]["windows"]) == (True, [])
-    assert not list(site.windows.iterdir())
+    assert status["hosts"][0]["job"] is None
+    assert not [*site.windows.iterdir(), *site.jobs.iterdir()]
 
 
 def test_wrong_inputs_of_a_scheduled_window_are_told_all_at_once(
@@ -272,6 +281,7 @@ def test_wrong_inputs_of_a_scheduled_window_are_told_all_at_once(
         "maintenance_window_schedule": "present",
         "maintenance_window_mechanism": "setting",
         "maintenance_window_pass": True,
+        "maintenance_window_command": "migrate",
     }
     ran = ansible_playbook(PLAY + POINT.replace("{point}", "schedule"), "-e", json.dumps(variables))
     assert ran.returncode != 0
@@ -281,6 +291,7 @@ def test_wrong_inputs_of_a_scheduled_window_are_told_all_at_once(
         "maintenance_window_from is not set",
         "maintenance_window_mechanism is 'setting'",
         "maintenance_window_pass is set",
+        "maintenance_window_command is 'migrate'. Write the program's path from / on",
     ):
         assert sentence in said
 

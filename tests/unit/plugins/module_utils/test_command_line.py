@@ -22,6 +22,7 @@ from ansible_collections.intermission.django.plugins.module_utils import (
 )
 from ansible_collections.intermission.django.plugins.module_utils.command_line import VERSION
 from ansible_collections.intermission.django.plugins.module_utils.deploy import DeployRecord
+from ansible_collections.intermission.django.plugins.module_utils.job import Job
 from ansible_collections.intermission.django.plugins.module_utils.state import StateDirectory, Window
 from ansible_collections.intermission.django.plugins.module_utils.times import format_instant
 
@@ -510,11 +511,23 @@ def job(site: StateDirectory, monkeypatch: pytest.MonkeyPatch) -> str:
     return window.id
 
 
-def test_a_job_that_fails(command: Command, site: StateDirectory, job: str) -> None:
+def test_a_job_that_fails(command: Command, site: StateDirectory, job: str, monkeypatch: pytest.MonkeyPatch) -> None:
     text = "/bin/sh -c 'echo "
+    begins = site.read_window(job).start
     assert command("status", "shop") == 0
     assert "JOB FAILED" not in command.out
     assert re.search(r"^  job +/bin/sh -c .*, waits$", command.out, re.MULTILINE)
+    (order,) = site.jobs.glob("*.json")
+    with monkeypatch.context() as running:
+        running.setattr(Job, "record", lambda self: {"name": begins, "running": True, "since": START, "result": None})
+        order.with_suffix(".run").touch()
+        assert command("status", "shop") == 0
+        assert "JOB FAILED" not in command.out
+        assert re.search(r"^  job +/bin/sh -c .*, runs, since 2026-12-01T01:00:00Z \(.*\)$", command.out, re.MULTILINE)
+        assert "  next    wait for the job: journalctl --follow --unit intermission-shop-job.service\n" in command.out
+        assert command("off", "shop") == 1
+        assert command.err.endswith("To open the site all the same: intermission off shop --force\n")
+    order.with_suffix(".run").unlink()
     assert command("job", "shop") == 1
     assert command.out == "half ?[31mdone\n"
     assert command.err.startswith(f"intermission: the job of {job} ended with 3. shop stays closed")

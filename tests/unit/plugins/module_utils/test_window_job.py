@@ -175,6 +175,7 @@ def test_a_failure_keeps_visitors_out_and_is_told_without_what_steers_a_terminal
 ) -> None:
     says = "seq 20; printf 'caf\\303\\251 \\033[31mred\\007\\n' >&2; exit 3"
     name = host.add(2, 3, host.command(says, closes=True))
+    rewrite(host.site.windows / name / "window.json", site="shop; reboot")  # A member's word
     host.settle(2)
     said = host.run()
     assert said.startswith(f"the job of {name} ended with 3. shop stays closed")
