@@ -167,7 +167,7 @@ class WindowJobs:
     def progress(self, job_id: str, begin: datetime) -> Progress:
         """Tell what has become of a job in a window that begins then.
 
-        One that has run for a later time already does not run for this one any more.
+        Where it has run for a later time already, that is what has become of it.
         """
         if self.order(job_id) is None:
             return Progress(FAILED, fault="is not there any more")
@@ -175,8 +175,6 @@ class WindowJobs:
         if record is None or record["name"] < name:
             return Progress(WAITS)
         since, result = format_instant(datetime.fromisoformat(record["since"])), record["result"]
-        if record["name"] > name:
-            return Progress(DONE)
         if record["running"]:
             return Progress(RUNS, since)
         if record["error"] is not None:

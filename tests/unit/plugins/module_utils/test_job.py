@@ -82,6 +82,29 @@ def test_it_outlives_who_began_it_and_is_followed_by_another(tmp_path: Path) -> 
     assert (record["result"], record["running"]) == ({"done": True}, False)
 
 
+def test_work_of_this_process_is_told_of_while_it_is_done_and_readable_to_whom_it_is_to_be(tmp_path: Path) -> None:
+    job = Job(tmp_path / "job.json", 0o644)
+    seen: list[bool] = []
+
+    def work(tell: Any) -> dict[str, Any]:
+        seen.append(told(Job(job.path))["running"])
+        return {"sum": 3}
+
+    assert job.do("add", work)["result"] == {"sum": 3}
+    assert seen == [True]
+    assert (told(job)["running"], told(job)["result"]) == (False, {"sum": 3})
+    assert job.path.stat().st_mode & 0o777 == 0o644
+    assert job.do("fail", lambda tell: {"sum": 1 // 0})["error"].startswith("ZeroDivisionError")
+
+
+def test_why_work_came_to_nothing_can_be_noted(tmp_path: Path) -> None:
+    job = Job(tmp_path / "job.json")
+    job.do("add", lambda tell: {})
+    job.path.write_text(job.path.read_text().replace('"result": {}', '"result": null'))
+    job.give_up("was interrupted")
+    assert (told(job)["running"], told(job)["error"]) == (False, "was interrupted")
+
+
 def test_work_that_is_over_makes_room_for_other_work(tmp_path: Path) -> None:
     job = Job(tmp_path / "job.json")
     for name in ("one", "two"):
