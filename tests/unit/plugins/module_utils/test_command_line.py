@@ -534,7 +534,7 @@ def test_a_job_that_fails(command: Command, site: StateDirectory, job: str, monk
     assert command("status", "shop") == 0
     assert command.out.startswith("shop: CLOSED to visitors, JOB FAILED\n")
     assert re.search(
-        r"^  job +/bin/sh -c .*, ended with 3, since .* ago\): half \?\[31mdone$", command.out, re.MULTILINE
+        r"^  job +/bin/sh -c .*, ended with 3, since \S+ \(.*\): half \?\[31mdone$", command.out, re.MULTILINE
     )
     assert command("status", "shop", "--json") == 0
     told = json.loads(command.out)["sites"][0]["job"]
