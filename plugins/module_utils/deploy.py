@@ -56,7 +56,10 @@ class DeployRecord:
     def begin(
         self, holder: dict[str, Any], release: str, take_over: bool, version: str = ""
     ) -> Optional[dict[str, Any]]:
-        """Take the lock, for a release and the version that its operator calls it; gives the record of another's deploy where that holds it and is not to be taken over."""
+        """Take the lock, for a release and what its operator calls it.
+
+        Gives the record of another's deploy where that holds it and is not to be taken over.
+        """
         content = {"holder": holder, "release": release, "version": version, "phase": "prepare", "since": _now()}
         self.directory.make()
         staged = self.path.with_name(f".deploy.json.{os.getpid()}")
