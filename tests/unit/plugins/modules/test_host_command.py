@@ -172,7 +172,8 @@ def test_hooks_run_as_who_opens_the_window(host: Host) -> None:
     hook = host.hooks / "after-open.d" / "tell"
     hook.parent.mkdir(parents=True)
     hook.write_text("#!/bin/sh\nid -un; id -Gn; exit 1\n")
-    for account in ({"user": "daemon", "group": "daemon", "extra_groups": [GROUP]}, {}):
+    member: dict[str, Any] = {"user": "daemon", "group": "daemon", "extra_groups": [GROUP]}
+    for account in (member, {}):
         hook.chmod(0o755)
         name = "daemon" if account else "root"
         ran = host.run("on", "shop", "--reason", name, **account)
