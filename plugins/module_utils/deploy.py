@@ -85,16 +85,24 @@ class DeployRecord:
         content = self.read()
         return content is not None and same_holder(content["holder"], holder)
 
-    def enter(self, phase: str, holder: dict[str, Any], details: Optional[dict[str, Any]] = None) -> None:
+    def enter(
+        self, phase: str, holder: dict[str, Any], details: Optional[dict[str, Any]] = None, overtaken: bool = False
+    ) -> None:
         """Note that the deploy goes into a phase, and what is known by then. Raises StateError where the lock is another's now.
 
-        In the last phase, whose release is live on all hosts, nothing of the deploy is to be taken back any more.
+        In the last phase, whose release is live on all hosts, nothing of the deploy is to be taken back any more. Nor is anything of
+        one from before on a host that the others have ``overtaken`` while it was gone. Raises StateError while that still migrates.
         """
         with self._kept(holder) as content:
             if content is None:
                 raise StateError(f"the deploy lock {self.path} is no longer ours: somebody has taken this deploy over")
-            if phase == LAST_PHASE:
-                Job(self.directory.migration_file).forget()
+            job = Job(self.directory.migration_file)
+            if overtaken and (job.record() or {"running": False})["running"]:
+                raise StateError(
+                    "a deploy from before this host was left behind migrates still: wait for its end, then deploy again"
+                )
+            if phase == LAST_PHASE or overtaken:
+                job.forget()
             write_file(self.path, json.dumps({**content, "phase": phase}).encode(), 0o664)
         self._record("deploy phase", holder, phase=phase, release=content.get("release"), **(details or {}))
 

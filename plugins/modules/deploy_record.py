@@ -53,6 +53,12 @@ options:
     description: How the deploy ended, with O(state=ended).
     type: str
     default: ""
+  overtaken:
+    description:
+      - With O(state=phase), that the site's other web hosts have been deployed to while this one was gone. The way back that it may know of
+        leads to before that, and is forgotten.
+    type: bool
+    default: false
   settled:
     description: With O(state=ended), whether the site is whole, so that nobody has to take back what the deploy has migrated.
     type: bool
@@ -132,6 +138,7 @@ ARGUMENTS: dict[str, Any] = {
         "release": {"type": "str", "default": ""},
         "version": {"type": "str", "default": ""},
         "outcome": {"type": "str", "default": ""},
+        "overtaken": {"type": "bool", "default": False},
         "settled": {"type": "bool", "default": True},
         "left_behind": {"type": "list", "elements": "str", "default": []},
         "take_over": {"type": "bool", "default": False},
@@ -166,7 +173,7 @@ def main() -> None:
             if other is not None:
                 module.fail_json(msg=refusal(params["site"], other), held_by=other)
         elif params["state"] == "phase" and not module.check_mode:
-            record.enter(params["phase"], holder, params["details"])
+            record.enter(params["phase"], holder, params["details"], params["overtaken"])
         elif params["state"] == "ended" and not module.check_mode:
             was_ours = record.end(params["outcome"], holder, params["settled"], params["left_behind"])
             summed = summary(directory.journal(SUMMED_ENTRIES)) if was_ours else None

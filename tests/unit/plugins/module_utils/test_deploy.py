@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from ansible_collections.intermission.django.plugins.module_utils import deploy,
 from ansible_collections.intermission.django.plugins.module_utils.controller import identity, is_dead, process_started
 from ansible_collections.intermission.django.plugins.module_utils.deploy import DeployRecord, same_holder, summary
 from ansible_collections.intermission.django.plugins.module_utils.files import write_file
+from ansible_collections.intermission.django.plugins.module_utils.job import Job
 from ansible_collections.intermission.django.plugins.module_utils.state import StateDirectory, StateError
 
 ADA = {"user": "ada", "host": "laptop", "pid": 11, "started": "100"}
@@ -110,6 +112,29 @@ def test_the_same_run_may_begin_again(site: StateDirectory) -> None:
     record.begin(ADA, "r1", take_over=False)
     assert record.begin(ADA, "r1", take_over=False) is None
     assert "deploy taken over" not in events(site)
+
+
+def test_a_host_that_the_others_have_overtaken_knows_no_way_back(site: StateDirectory, tmp_path: Path) -> None:
+    record, job = DeployRecord(site), Job(site.migration_file)
+    record.begin(ADA, "r2", take_over=False)
+    record.enter("plan", ADA, overtaken=True)
+    go_on = tmp_path / "go on"
+    job.begin("migrate r1", lambda tell: {"waited": wait_for(go_on)})
+    with pytest.raises(StateError, match="migrates still: wait for its end"):
+        record.enter("plan", ADA, overtaken=True)
+    go_on.touch()
+    while not job.follow(0, 20)["result"]:
+        pass
+    record.enter("plan", ADA)
+    assert job.record() is not None
+    record.enter("plan", ADA, overtaken=True)
+    assert job.record() is None
+
+
+def wait_for(path: Path) -> bool:
+    while not path.exists():
+        time.sleep(0.01)
+    return True
 
 
 @pytest.mark.parametrize("text", ['{"holder": {"us', "[]", "7", '{"holder": 7}', "{}"])
