@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import sqlite3
 from pathlib import Path
 
 import pytest
@@ -26,13 +24,6 @@ def seen(shop: Shop, record: Path) -> set[str]:
     return set(facts["classes"])
 
 
-def migrated(shop: Shop, label: str) -> bool:
-    """Ask the database itself, as the code from before knows nothing of later migrations."""
-    with contextlib.closing(sqlite3.connect(shop.root / "shop.sqlite3")) as connection:
-        found = connection.execute("SELECT 1 FROM django_migrations WHERE app || '.' || name = ?", [label])
-        return found.fetchone() is not None
-
-
 def test_what_the_code_from_before_can_live_with_is_migrated_while_the_site_serves(shop: Shop, record: Path) -> None:
     checked = shop.playbook("deploy.yml", "--check", django_release_version="v1_2")
     assert checked.status == 0, checked.output
@@ -42,7 +33,7 @@ def test_what_the_code_from_before_can_live_with_is_migrated_while_the_site_serv
     assert "PLAN 1 migration(s) while shop serves, then v1_2" in run.words
     assert "serving, because its author says so" in run.words
     assert (shop.versions(), seen(shop, record)) == ({"1.2"}, {"app 1", "app 1.2"})
-    assert migrated(shop, "orders.0002_order_note")
+    assert shop.has_migrated("orders.0002_order_note")
     assert "opened" not in {entry["event"] for entry in shop.journal()[-8:]}
 
 
@@ -105,7 +96,7 @@ def test_a_failed_migration_is_taken_back_and_the_site_serves_what_it_served(sho
         in run.words
     )
     assert (shop.versions(), seen(shop, record)) == ({"1"}, {"app 1", "maintenance"})
-    assert not migrated(shop, "orders.0002_orderline_total_cents")
+    assert not shop.has_migrated("orders.0002_orderline_total_cents")
     assert shop.fingerprint()["orders_orderline"]["rows"] >= before["orders_orderline"]["rows"]
     assert shop.deploy("v2").status == 0
 
@@ -116,12 +107,12 @@ def test_with_the_policy_hold_the_site_stays_closed_on_the_database_as_it_is(lon
     assert "STATE shop stays closed: visitors see the maintenance page." in run.words
     assert "Applied before it: orders.0002_orderline_total_cents." in run.words
     assert (lone.kinds(), lone.gunicorn("web1", "status")) == ({"maintenance"}, 3)
-    assert migrated(lone, "orders.0002_orderline_total_cents")
+    assert lone.has_migrated("orders.0002_orderline_total_cents")
     run = lone.deploy("fails_later", django_release_on_failure="rollback")
     assert run.status == 2
     assert "STATE What this run had migrated is taken back" in run.words
     assert (lone.versions(), lone.kinds()) == ({"1"}, {"app"})
-    assert not migrated(lone, "orders.0002_orderline_total_cents")
+    assert not lone.has_migrated("orders.0002_orderline_total_cents")
 
 
 def test_with_the_policy_lift_the_site_is_opened_on_the_database_as_it_is(lone: Shop) -> None:
@@ -132,7 +123,7 @@ def test_with_the_policy_lift_the_site_is_opened_on_the_database_as_it_is(lone: 
         in run.words
     )
     assert (lone.versions(), lone.kinds()) == ({"1"}, {"app"})
-    assert migrated(lone, "orders.0002_orderline_total_cents")
+    assert lone.has_migrated("orders.0002_orderline_total_cents")
 
 
 def test_what_cannot_be_reversed_is_restored_where_that_is_allowed(lone: Shop) -> None:

@@ -77,6 +77,26 @@ def test_a9_a_deploy_that_fails_after_one_that_was_killed_goes_back_to_before_bo
     assert data_is_whole()
 
 
+def test_a9_what_a_host_knows_of_a_deploy_before_it_was_left_behind_is_no_way_back(shop: Shop, tmp_path: Path) -> None:
+    """Else the migrations of all that the others were deployed since would be taken back, below their code."""
+    plan = {"django_release_version": "v1_2", "django_release_strategy": "window"}
+    assert watch(shop, "deploy.yml", tmp_path / "tasks", plan, noting("activate")).killed
+    gone = {**gone_from("web1", ""), "django_release_ignore_hosts": "web1"}
+    run = shop.deploy("v1_2", **gone)
+    assert run.status == 0, run.output
+    assert (shop.state("web1").parent / ".shop.migration.json").exists()
+    wanted = "{{ 'no such text' if inventory_hostname == 'web1' else 'version 1.2<' }}"
+    smoke = {"path": "/orders/", "contains": wanted}
+    failed = shop.deploy("v1_2", django_release_smoke_tests=[smoke], django_release_smoke_seconds=1)
+    assert failed.status == 2
+    assert "FAILED in the phase activate of v1_2" in failed.words
+    assert shop.has_migrated("orders.0002_order_note")
+    assert [(shop.ask(node).kind, shop.ask(node).version) for node in NODES] == [("maintenance", None), ("app", "1.2")]
+    again = shop.deploy("v1_2")
+    assert again.status == 0, again.output
+    assert shop.versions() == {"1.2"}
+
+
 def test_a9_a_rollback_that_was_killed_is_finished_by_another(
     shop: Shop, record: Path, tmp_path: Path, data_is_whole: Callable[[], bool]
 ) -> None:
