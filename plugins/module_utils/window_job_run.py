@@ -70,12 +70,12 @@ def _run(schedule: Schedule, plan: Plan, lock: contextlib.ExitStack) -> Optional
         )
 
     def work(_tell_progress: Any) -> dict[str, Any]:
+        lock.close()  # First, as nobody could open or close the site while a full disk is waited for
         if not order.may_begin(plan.begins, _now()):
             return {"status": None, "fault": "could not begin before the end that was ordered", "output": []}
         schedule.directory.record(
             "job begun", plan.window.opened_by, SOURCE, window=plan.id, command=order.command.text
         )
-        lock.close()
         return execute(order.command)
 
     record = schedule.jobs.job(plan.job).do(format_instant(plan.begins), work)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import fcntl
 import json
 import os
 import pwd
@@ -404,6 +406,37 @@ def test_where_the_window_cannot_be_staged_nothing_is_ordered(
     with pytest.raises(StateError):
         host.add(2, 3, host.command())
     assert host.files() == []
+
+
+def test_on_a_full_disk_it_is_not_run_and_the_site_can_be_opened_all_the_same(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited = []
+
+    def write(self: Job, content: dict[str, Any]) -> None:
+        if content["error"] and not waited:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        written(self, content)
+
+    def record(self: StateDirectory, event: str, *args: Any, **details: Any) -> None:
+        if event == "job begun":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        recorded(self, event, *args, **details)
+
+    def somebody_opens_the_site(seconds: float) -> None:
+        waited.append(seconds)
+        lock = os.open(host.site.lock_file, os.O_RDWR)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.close(lock)
+
+    host.add(2, 3, host.command())
+    host.settle(2)
+    written, recorded = Job._write, StateDirectory.record
+    monkeypatch.setattr(Job, "_write", write)
+    monkeypatch.setattr(StateDirectory, "record", record)
+    monkeypatch.setattr("time.sleep", somebody_opens_the_site)
+    assert "No space left on device" in host.run()
+    assert (waited, host.ran, host.state) == ([1], 0, "failed")
 
 
 def test_only_telling_orders_nothing(host: Host) -> None:
