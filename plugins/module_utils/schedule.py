@@ -621,8 +621,10 @@ class Schedule:
         """Stage what follows those windows whose time is near or was, so that at that time there is nothing left to do."""
         self.fault = None
         known, staged = list(plans), []
-        for plan in known:  # What is staged may be near itself, and comes behind
-            if plan.state != WAITING or plan.begins <= now + HORIZON:
+        for (
+            plan
+        ) in known:  # What is staged may have begun itself, and comes behind; what is only near does the next time
+            if plan.state != WAITING or plan.begins <= now + (timedelta() if plan in staged else HORIZON):
                 try:
                     following = self._stage_next(plan, known, now)
                 except (OSError, StateError, ValueError) as error:
@@ -641,10 +643,12 @@ class Schedule:
         if series is None or any(p.series and p.series.id == series.id and p.begins > plan.begins for p in plans):
             return []
         lasts = timedelta(seconds=series.seconds)
-        following = next_times(series.calendar, max(plan.begins, now - lasts))
+        following = next_times(series.calendar, max(plan.begins, now - lasts), 2)
+        if len(following) == 2 and following[1] - following[0] < lasts:
+            raise ValueError(f"'{series.calendar}' comes again before the window is over")
         return [
             self._plan(self._stage(_at(plan.window, begin, series.seconds), series, plan.job).id, WAITING)
-            for begin in following
+            for begin in following[:1]
         ]
 
 

@@ -557,6 +557,37 @@ def test_what_somebody_has_spoilt_is_passed_over(schedule: Schedule, site: State
     assert schedule.settle(at(20)) is None
 
 
+def test_no_series_keeps_a_host_at_staging(schedule: Schedule, monkeypatch: pytest.MonkeyPatch) -> None:
+    def comes_each_second(calendar: str, after: datetime, count: int = 1) -> list[datetime]:
+        return [after + timedelta(seconds=number) for number in range(1, count + 1)]
+
+    place = schedule.directory.windows / add(schedule, 2, 3)
+    monkeypatch.setattr(schedule_module, "next_times", comes_each_second)
+    staged = noted_stagings(schedule, monkeypatch)
+    (place / "schedule.json").write_text(series_text(seconds=366 * 86400))
+    assert schedule.settle(at(2)) == at(3)
+    assert (staged, schedule.fault) == (
+        [],
+        f"what follows {place.name} could not be staged: '{DAILY}' comes again before the window is over",
+    )
+    (place / "schedule.json").write_text(series_text(seconds=1))
+    schedule.settle(at(2, 30))
+    assert (staged, schedule.fault) == (["window-20261201T140030", "window-20261201T140031"], None)
+
+
+def noted_stagings(schedule: Schedule, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """List what is staged from now on; what is staged without end is an error."""
+    staged, stage = [], schedule.directory.stage
+
+    def noted(window: Window, **how: Any) -> Path:
+        staged.append(window.id)
+        assert len(staged) < 5
+        return stage(window, **how)
+
+    monkeypatch.setattr(schedule.directory, "stage", noted)
+    return staged
+
+
 def series_text(**fields: Any) -> str:
     return json.dumps({"schema": 1, "series": {"id": "w", "calendar": DAILY, "seconds": 60, **fields}})
 
