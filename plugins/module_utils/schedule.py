@@ -312,7 +312,8 @@ class Schedule:
             details: dict[str, Any] = {"recurs": series.calendar} if series else {}
             details.update({"command": order.command.text} if order else {})
             try:
-                window = self._stage(plan.window, series, self.jobs.add(order) if order else None)
+                window = self._free(plan.window)
+                self._stage(window, series, self.jobs.add(replace(order, window=window.id)) if order else None)
                 self.directory.record(
                     "scheduled",
                     by,
@@ -428,12 +429,16 @@ class Schedule:
                 return found[0]
         return None
 
-    def _stage(self, window: Window, series: Optional[Series], job: Optional[str]) -> Window:
-        """Write a window that waits, under a name that is free, and prove that Nginx will be able to read it."""
+    def _free(self, window: Window) -> Window:
+        """Give a window a name that is free."""
         base, number = window.id, 1
         while os.path.lexists(self.directory.windows / window.id):
             number += 1
             window = replace(window, id=f"{base}.{number}")
+        return window
+
+    def _stage(self, window: Window, series: Optional[Series], job: Optional[str]) -> None:
+        """Write a window that waits, and prove that Nginx will be able to read it."""
         staged = self.directory.stage(window, plan=to_text(series, job))
         page = next(iter(sorted(staged.glob("503.*.html"))))
         # What is above was looked at when the gate was installed
@@ -442,7 +447,6 @@ class Schedule:
             raise StateError(
                 f"Nginx could not read the page of this window: {closed} is closed to others. Open it with chmod o+rX, and try again"
             )
-        return window
 
     def _change(self, plan: Plan, window: Window, rivals: list[Plan], by: str, source: str, only_tell: bool) -> bool:
         """Give a window another end, in the place of others; gives whether that changes anything."""
@@ -450,9 +454,11 @@ class Schedule:
             return False
         if only_tell:
             return True
-        if plan.job and plan.order and not plan.series:
+        order, former = plan.order, plan.window
+        its_own = Order(order.command, former.start, former.end or "", window=former.id) if order else None
+        if plan.job and order and order == its_own:  # A member may let a window name another's
             with contextlib.suppress(PermissionError):  # A member's word does not let a job begin later
-                self.jobs.change(plan.job, replace(plan.order, end=window.end or ""))
+                self.jobs.change(plan.job, replace(order, end=window.end or ""))
         self.directory.rewrite(window)
         with pinned(self.directory.windows) as windows:
             os.utime(windows)  # The app looks again at what it announces
@@ -646,10 +652,10 @@ class Schedule:
         following = next_times(series.calendar, max(plan.begins, now - lasts), 2)
         if len(following) == 2 and following[1] - following[0] < lasts:
             raise ValueError(f"'{series.calendar}' comes again before the window is over")
-        return [
-            self._plan(self._stage(_at(plan.window, begin, series.seconds), series, plan.job).id, WAITING)
-            for begin in following[:1]
-        ]
+        staged = [self._free(_at(plan.window, begin, series.seconds)) for begin in following[:1]]
+        for window in staged:
+            self._stage(window, series, plan.job)
+        return [self._plan(window.id, WAITING) for window in staged]
 
 
 def overlapping(plan: Plan, others: Iterable[Plan]) -> list[Plan]:

@@ -79,12 +79,16 @@ def parse_command(text: str, user: str, seconds: Optional[float], closes: bool) 
 
 @dataclass(frozen=True)
 class Order:
-    """A command and the times that it is for: from ``start`` to ``end``, and where it recurs, so long from each time of a calendar."""
+    """A command and the times that it is for: from ``start`` to ``end``, and where it recurs, so long from each time of a calendar.
+
+    ``window`` is the id of the window that it was given with, the first one where it recurs: members may let any window name it.
+    """
 
     command: Command
     start: str
     end: str
     calendar: Optional[str] = None
+    window: str = ""
 
     def is_for(self, begin: datetime) -> bool:
         """Tell whether it is for a window that begins then. Raises ValueError where systemd cannot work the calendar out."""

@@ -495,6 +495,15 @@ def test_a_members_word_lets_it_not_begin_later(host: Host, monkeypatch: pytest.
     assert host.ran == 0
 
 
+def test_to_extend_a_window_that_names_anothers_order_changes_none(host: Host) -> None:
+    mine, others = (host.site.windows / host.add(begins, begins + 1, host.command()) for begins in (2, 6))
+    orders = {path: path.read_bytes() for path in host.site.jobs.iterdir()}
+    job = json.loads((others / "schedule.json").read_text())["job"]
+    rewrite(mine / "schedule.json", job=job)
+    host.schedule.extend(mine.name, format_instant(at(5)), "ada", "laptop")
+    assert {path: path.read_bytes() for path in host.site.jobs.iterdir()} == orders
+
+
 @pytest.mark.parametrize("job", ["../shop/evil", "/tmp/evil", "0" * 31, 5, ["0" * 32]])
 def test_a_window_that_names_what_is_no_id_is_passed_over(host: Host, job: Any) -> None:
     place = host.site.windows / host.add(2, 3, host.command())
