@@ -46,6 +46,7 @@ from ansible_collections.intermission.django.plugins.module_utils.window_job imp
     INTERRUPTED,
     RUNS,
     WAITS,
+    WINDOW_ID,
     Command,
     Order,
     Progress,
@@ -180,7 +181,7 @@ def _at(window: Window, begin: datetime, seconds: int) -> Window:
 
 
 def _id_at(begin: datetime) -> str:
-    return f"window-{begin.strftime('%Y%m%dT%H%M%S')}"
+    return begin.strftime(WINDOW_ID)
 
 
 def to_text(series: Optional[Series], job: Optional[str]) -> str:
@@ -334,13 +335,21 @@ class Schedule:
     ) -> list[str]:
         """Take a window that waits out of the schedule, with all that follow where it recurs; gives the ids.
 
-        With ``once`` the others follow all the same. Without an id the only window that waits is meant. Raises StateError and OSError.
+        With ``once`` the others follow all the same. Without an id the only window that waits is meant. Root takes back what was
+        ordered for a window of that id also where it is there no more. Raises StateError and OSError.
         """
         with self.directory.locked():
             plans = self.plans()
             plan = self._named(window_id, plans, (WAITING,))
+            opened = next((p for p in plans if p.state == OPEN), None)
             if plan is None:
-                return []
+                if not window_id or (opened and opened.id == window_id):
+                    return []
+                if not self._revoke(window_id, None, opened, once, only_tell):
+                    return []
+                if not only_tell:
+                    self.directory.record("cancelled", by, source, window=window_id)
+                return [window_id]
             if plan.series and once:
                 if not only_tell:
                     self._stage_next(plan, plans, _now())
@@ -351,10 +360,40 @@ class Schedule:
                 ]
             waiting = [target for target in targets if target.state == WAITING]
             if not only_tell:
-                self._end_series([target for target in targets if target.state != WAITING])
-                self._cancel(waiting, by, source)
+                try:
+                    self._end_series([target for target in targets if target.state != WAITING])
+                    self._cancel(waiting, by, source)
+                finally:
+                    for target in waiting:
+                        self._revoke(target.id, target, opened, once)
                 self.forget_jobs()
             return [target.id for target in waiting]
+
+    def _revoke(
+        self, window_id: str, plan: Optional[Plan], opened: Optional[Plan], once: bool, only_tell: bool = False
+    ) -> bool:
+        """Take back what was ordered for a window, whatever windows there are and name it; gives whether there is such an order.
+
+        With ``once`` it is for the other times all the same, and else for the time that has begun of the window that is open. Where
+        this account may not, nothing is done.
+        """
+        now = _now()
+        orders = self.jobs.of(window_id, now)
+        if plan and plan.job and (named := self.jobs.order(plan.job)):
+            orders[plan.job] = named
+        if only_tell:
+            return bool(orders)
+        try:
+            for job, order in orders.items():
+                if once and order.calendar:
+                    self.jobs.change(job, order.without(window_id, plan.begins if plan else None))
+                elif opened and opened.job == job and opened.begins <= now and order.surely_for(opened.begins):
+                    self.jobs.change(job, order.only_for(opened.id, opened.begins))
+                else:
+                    self.jobs.revoke(job)
+        except PermissionError:
+            return False
+        return bool(orders)
 
     def extend(
         self, window_id: Optional[str], end: str, by: str, source: str, merge: bool = False, only_tell: bool = False

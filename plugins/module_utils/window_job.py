@@ -20,8 +20,8 @@ import re
 import secrets
 import shlex
 import stat
-from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any, Optional
 
@@ -32,6 +32,7 @@ from ansible_collections.intermission.django.plugins.module_utils.times import f
 
 SCHEMA = 1
 ID = re.compile(r"[0-9a-f]{32}")
+WINDOW_ID = "window-%Y%m%dT%H%M%S"  # Of the begin; where that was taken, a number follows behind a dot
 DIRECTORY_MODE = 0o755
 FILE_MODE = 0o644
 ORDER, RUN = ".json", ".run"
@@ -82,6 +83,7 @@ class Order:
     """A command and the times that it is for: from ``start`` to ``end``, and where it recurs, so long from each time of a calendar.
 
     ``window`` is the id of the window that it was given with, the first one where it recurs: members may let any window name it.
+    ``skipped`` are the times of the calendar that were cancelled alone.
     """
 
     command: Command
@@ -89,9 +91,35 @@ class Order:
     end: str
     calendar: Optional[str] = None
     window: str = ""
+    skipped: tuple[str, ...] = ()
+
+    def is_of(self, window_id: str, now: datetime) -> bool:
+        """Tell whether it is for a window of that id which is not over, whatever that window says by now, and whether it is there."""
+        begin = _begin_of(window_id)
+        if begin is None or now - begin >= parse_instant(self.end) - parse_instant(self.start):
+            return False
+        return self.surely_for(begin) if self.calendar else self.window == window_id
+
+    def surely_for(self, begin: datetime) -> bool:
+        """Tell whether it is for a window that begins then, as far as systemd can tell."""
+        with contextlib.suppress(ValueError):
+            return self.is_for(begin)
+        return False
+
+    def without(self, window_id: str, begin: Optional[datetime]) -> Order:
+        """Give it without the time of a window: that of its id, and that which the window, which members may write, tells."""
+        times = {format_instant(time) for time in (_begin_of(window_id), begin) if time}
+        return replace(self, skipped=(*self.skipped, *sorted(times)))
+
+    def only_for(self, window_id: str, begin: datetime) -> Order:
+        """Give it for one of its times alone."""
+        end = begin + (parse_instant(self.end) - parse_instant(self.start))
+        return replace(self, start=format_instant(begin), end=format_instant(end), calendar=None, window=window_id)
 
     def is_for(self, begin: datetime) -> bool:
         """Tell whether it is for a window that begins then. Raises ValueError where systemd cannot work the calendar out."""
+        if format_instant(begin) in self.skipped:
+            return False
         first = parse_instant(self.start)
         if self.calendar is None or begin <= first:
             return begin == first
@@ -112,7 +140,14 @@ class Order:
         if fields.pop("schema") != SCHEMA:
             raise ValueError("the order of a job has another schema")
         command = fields.pop("command")
-        return cls(Command(tuple(command.pop("words")), **command), **fields)
+        skipped = tuple(fields.pop("skipped", ()))
+        return cls(Command(tuple(command.pop("words")), **command), **fields, skipped=skipped)
+
+
+def _begin_of(window_id: str) -> Optional[datetime]:
+    with contextlib.suppress(ValueError):
+        return datetime.strptime(window_id.partition(".")[0], WINDOW_ID).replace(tzinfo=timezone.utc)
+    return None
 
 
 @dataclass(frozen=True)
@@ -158,6 +193,16 @@ class WindowJobs:
     def change(self, job_id: str, order: Order) -> None:
         """Change an order. Raises OSError, also where this account may not."""
         write_file(self.directory / f"{job_id}{ORDER}", order.to_json().encode(), FILE_MODE)
+
+    def of(self, window_id: str, now: datetime) -> dict[str, Order]:
+        """Give the orders that are for a window of that id which is not over, by their ids."""
+        orders = {path.stem: self.order(path.stem) for path in self._files() if path.suffix == ORDER}
+        return {job_id: order for job_id, order in orders.items() if order and order.is_of(window_id, now)}
+
+    def revoke(self, job_id: str) -> None:
+        """Take an order back. Raises OSError, also where this account may not."""
+        (self.directory / f"{job_id}{ORDER}").unlink(missing_ok=True)
+        sync_directory(self.directory)
 
     def check_ours(self) -> None:
         """Raise PermissionError where the directory, or the one that it is in, is not this account's alone to write."""

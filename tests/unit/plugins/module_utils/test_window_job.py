@@ -8,6 +8,7 @@ import fcntl
 import json
 import os
 import pwd
+import shutil
 import signal
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -411,7 +412,7 @@ def test_where_the_window_cannot_be_staged_nothing_is_ordered(
 def test_on_a_full_disk_it_is_not_run_and_the_site_can_be_opened_all_the_same(
     host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    waited = []
+    waited: list[float] = []
 
     def write(self: Job, content: dict[str, Any]) -> None:
         if content["error"] and not waited:
@@ -493,6 +494,85 @@ def test_a_members_word_lets_it_not_begin_later(host: Host, monkeypatch: pytest.
     assert host.settle(4)
     assert "could not begin before the end that was ordered" in host.run()
     assert host.ran == 0
+
+
+def test_what_was_cancelled_does_not_run_in_a_copy_of_its_window(host: Host) -> None:
+    place = host.site.windows / host.add(2, 3, host.command())
+    copy = Path(shutil.copytree(place, place.with_name("evil"), symlinks=True))
+    (copy / "scheduled").unlink()
+    rewrite(copy / "window.json", id="evil")
+    assert host.schedule.cancel(None, "root", "here") == [place.name]
+    host.site.flag.symlink_to("windows/evil")
+    host.now = at(2)
+    assert "is not there any more" in host.run()
+    assert host.ran == 0
+
+
+@pytest.mark.parametrize("recurs", [False, True])
+def test_what_was_cancelled_does_not_run_in_a_window_that_was_out_of_the_way(
+    host: Host, tmp_path: Path, recurs: bool
+) -> None:
+    name = host.add_daily(host.command()) if recurs else host.add(14, 14.5, host.command())
+    place = host.site.windows / name
+    place.rename(tmp_path / "away")
+    assert host.schedule.cancel("window-20261202T020001", "root", "here") == []
+    assert host.schedule.cancel(name, "root", "here", only_tell=True) == [name]
+    assert host.schedule.cancel(name, "root", "here") == [name]
+    assert host.schedule.cancel(name, "root", "here") == []
+    assert host.events() == ["scheduled", "cancelled"]
+    (tmp_path / "away").rename(place)
+    assert host.settle(14)
+    assert "is not there any more" in host.run()
+    assert host.ran == 0
+
+
+def test_a_time_that_was_cancelled_alone_does_not_run_in_a_copy_of_its_window(host: Host, tmp_path: Path) -> None:
+    place = host.site.windows / host.add_daily(host.command())
+    shutil.copytree(place, tmp_path / "copy", symlinks=True)
+    assert host.schedule.cancel(None, "root", "here", once=True) == [place.name]
+    shutil.copytree(tmp_path / "copy", place, symlinks=True)
+    assert host.settle(14)
+    assert "was not ordered for the time" in host.run()
+    host.site.close("ada", "laptop")
+    assert host.settle(38)
+    assert host.run() == ""
+    assert host.ran == 1
+
+
+def test_of_what_recurs_only_the_time_that_has_begun_outlives_that_it_is_cancelled(host: Host, tmp_path: Path) -> None:
+    host.add_daily(host.command())
+    assert host.settle(14)
+    later = host.site.windows / "window-20261203T020000"
+    shutil.copytree(later, tmp_path / "copy", symlinks=True)
+    assert host.schedule.cancel(None, "root", "here") == [later.name]
+    shutil.copytree(tmp_path / "copy", later, symlinks=True)
+    assert host.run() == ""
+    assert not host.settle(14.5)
+    assert host.settle(38)
+    assert "was not ordered for the time" in host.run()
+    assert host.ran == 1
+
+
+def test_to_cancel_a_window_that_is_over_or_open_leaves_the_order_of_those_that_follow(host: Host) -> None:
+    name = host.add_daily(host.command())
+    assert host.settle(14)
+    assert host.schedule.cancel(name, "root", "here") == []
+    assert host.run() == ""
+    assert not host.settle(14.5)
+    assert host.schedule.cancel(name, "root", "here") == []
+    assert host.settle(38)
+    assert host.run() == ""
+    assert host.ran == 2
+
+
+def test_who_may_not_take_an_order_back_is_not_told_so(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(job: str) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    place = host.site.windows / host.add(2, 3, host.command())
+    shutil.rmtree(place)
+    monkeypatch.setattr(host.schedule.jobs, "revoke", refuse)
+    assert host.schedule.cancel(place.name, "bob", "desk") == []
 
 
 def test_to_extend_a_window_that_names_anothers_order_changes_none(host: Host) -> None:
