@@ -47,7 +47,7 @@ class DeployRecord:
             content = json.loads(read_plain(self.path))
         except (FileNotFoundError, NotADirectoryError):
             return None
-        except (ValueError, NotPlainError):
+        except (ValueError, RecursionError, NotPlainError):
             content = None
         if isinstance(content, dict) and isinstance(content.get("holder"), dict):
             return content
@@ -110,7 +110,7 @@ class DeployRecord:
         """Name the web hosts that the site's last deploy has left behind, because they were gone."""
         try:
             content = json.loads(read_plain(self.left_behind_file))
-        except (FileNotFoundError, NotADirectoryError, ValueError, NotPlainError):
+        except (FileNotFoundError, NotADirectoryError, ValueError, RecursionError, NotPlainError):
             return []
         return [name for name in content if isinstance(name, str)] if isinstance(content, list) else []
 

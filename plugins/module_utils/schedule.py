@@ -209,7 +209,7 @@ def from_text(text: str) -> tuple[Optional[Series], Optional[str]]:
         ):
             raise ValueError("schedule.json has something that does not recur")
         return series, job
-    except (TypeError, KeyError) as error:
+    except (TypeError, KeyError, RecursionError) as error:
         raise ValueError(f"schedule.json cannot be read: {error}") from error
 
 

@@ -72,6 +72,7 @@ SECRET_DIRECTORY_MODE = 0o711  # Nginx may look whether a name is there, and nob
 SAFE_METHODS = ("GET", "HEAD")
 ANY_METHOD = "any"
 LAYERS = ("nginx", "django")
+KINDS: dict[str, tuple[type, ...]] = {"str": (str,), "Optional[str]": (str, type(None)), "bool": (bool,)}
 JOURNAL_TAIL = 65536
 MARK = re.compile(r"%%(\w+)%%")
 TEMPLATE = ".template"
@@ -138,10 +139,13 @@ class Window:
             if schema != SCHEMA:
                 raise StateError(f"window.json has schema {schema}; this version reads schema {SCHEMA}")
             window = cls(**{name: fields[name] for name in fields.keys() & cls.__dataclass_fields__.keys()})
+            for name, field in cls.__dataclass_fields__.items():
+                if not isinstance(getattr(window, name), KINDS[str(field.type)]):
+                    raise TypeError(f"{name} has the wrong type")
             if window.end is not None:
                 parse_instant(window.end)
             return window
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise StateError(f"window.json cannot be read: {error}") from error
 
     def to_json(self) -> str:

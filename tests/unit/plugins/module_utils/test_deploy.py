@@ -137,12 +137,21 @@ def wait_for(path: Path) -> bool:
     return True
 
 
-@pytest.mark.parametrize("text", ['{"holder": {"us', "[]", "7", '{"holder": 7}', "{}"])
+@pytest.mark.parametrize(
+    "text", ['{"holder": {"us', "[]", "7", '{"holder": 7}', "{}", pytest.param("[" * 200_000, id="deep")]
+)
 def test_a_damaged_record_is_a_lock_all_the_same(site: StateDirectory, text: str) -> None:
     record = DeployRecord(site)
     record.path.write_text(text)
     assert record.begin(ADA, "r1", take_over=False) == {"holder": {}, "phase": "unknown"}
     assert record.begin(ADA, "r1", take_over=True) is None
+
+
+@pytest.mark.parametrize("text", ["{", "7", pytest.param("[" * 200_000, id="deep")])
+def test_a_damaged_list_of_hosts_left_behind_names_none(site: StateDirectory, text: str) -> None:
+    record = DeployRecord(site)
+    record.left_behind_file.write_text(text)
+    assert record.left_behind() == []
 
 
 def test_a_planted_record_is_a_lock_that_nothing_is_read_from_or_written_to(

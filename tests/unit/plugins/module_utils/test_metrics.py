@@ -93,8 +93,15 @@ def test_what_a_member_has_spoilt_is_told_and_keeps_nothing_from_being_told(site
     site.open(Window("disk", "shop", CLOSED["since"], CLOSED["until"]), "ada", "here")
     file = site.windows / "disk" / "window.json"
     file.write_text(file.read_text().replace(f'"{CLOSED["since"]}"', '{"\\n": "evil\\""}'))
-    assert (tell()["maintenance_on"], "maintenance_since_timestamp_seconds" in tell()) == (1, False)
+    assert (tell()["maintenance_on"], tell()["state_problem"]) == (1, 1)
     site.deploy_file.write_text("[" * 100_000)
+    assert (tell()["maintenance_on"], tell()["deploy_unfinished"]) == (1, 1)
+
+
+def test_of_a_state_that_cannot_be_read_only_that_is_told(
+    site: StateDirectory, tell: Tell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(DeployRecord, "read", lambda record: site.windows.read_bytes())
     assert set(tell()) == {"state_problem", "metrics_timestamp_seconds"}
 
 

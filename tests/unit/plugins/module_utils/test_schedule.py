@@ -537,6 +537,8 @@ def test_what_somebody_has_spoilt_is_passed_over(schedule: Schedule, site: State
     spoilt: dict[str, Callable[[Path], Any]] = {
         "json": lambda path: (path / "window.json").write_text("{"),
         "plan": lambda path: (path / "schedule.json").write_text("[]"),
+        "deep window": lambda path: (path / "window.json").write_text("[" * 200_000),
+        "deep plan": lambda path: (path / "schedule.json").write_text("[" * 200_000),
         "long": lambda path: (path / "schedule.json").write_text(series_text(seconds=10**30)),
         "number": lambda path: (path / "schedule.json").write_text(series_text(calendar=5)),
         "reason": lambda path: (path / "window.json").write_text(json.dumps({**fields(path), "reason": 5})),

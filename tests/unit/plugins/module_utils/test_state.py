@@ -342,6 +342,9 @@ def test_the_journal_gives_its_last_entries(site: StateDirectory) -> None:
         ('{"schema": 1, "id": "one"}', "cannot be read"),
         ('{"schema": 1, "id": "one", "site": "shop", "start": "x", "end": "tomorrow"}', "cannot be read"),
         ('{"schema": 1, "id": "one", "site": "shop", "start": "x", "end": 5}', "cannot be read"),
+        ('{"schema": 1, "id": 5, "site": "shop", "start": "x"}', "id has the wrong type"),
+        ('{"schema": 1, "id": "one", "site": "shop", "start": "x", "expires": 1}', "expires has the wrong type"),
+        pytest.param("[" * 200_000, "cannot be read", id="deep"),
         ("\udcff", "cannot be read"),
     ],
 )
