@@ -13,9 +13,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Optional, Union
 
+LIMIT = 2**20
+LARGE_LIMIT = 2**24  # For pages, which may hold images, and for the results of work
+
 
 class NotPlainError(OSError):
-    """Something else than a plain file of one name is in a file's place."""
+    """Something else than a plain file of one name and a bearable size is in a file's place."""
 
 
 @contextlib.contextmanager
@@ -54,10 +57,13 @@ def open_plain(path: Union[Path, str], flags: int, within: Optional[int] = None,
     return descriptor
 
 
-def read_plain(path: Path) -> bytes:
-    """Read a plain file. Raises NotPlainError where something else is in its place, and OSError."""
+def read_plain(path: Path, limit: int = LIMIT) -> bytes:
+    """Read a plain file. Raises NotPlainError where something else is in its place, or one of more bytes, and OSError."""
     with open(open_plain(path, os.O_RDONLY), "rb") as stream:
-        return stream.read()
+        content = stream.read(limit + 1)
+    if len(content) > limit:
+        raise NotPlainError(errno.EFBIG, f"It has more than {limit} bytes", str(path))
+    return content
 
 
 def closed_to_others(file: Path, top: Path = Path("/")) -> Optional[Path]:

@@ -157,7 +157,7 @@ def follow_schedule(directory: StateDirectory, hooks: Hooks, now: datetime) -> l
 
 
 def _unread(journal: Path, memory: Path, now: datetime) -> Iterator[dict[str, Any]]:
-    """Read what is new in the journal, also what comes while that is worked on; where nothing is remembered, the last minute's."""
+    """Read what is new at the journal's end, also what comes meanwhile; where nothing is remembered, the last minute's."""
     while True:
         try:
             descriptor = open_plain(journal, os.O_RDONLY)
@@ -167,8 +167,8 @@ def _unread(journal: Path, memory: Path, now: datetime) -> Iterator[dict[str, An
             size = stream.seek(0, os.SEEK_END)
             read = _remembered(memory)
             known = read is not None and read <= size
-            begin = stream.seek(read if read is not None and known else max(0, size - JOURNAL_TAIL))
-            whole, _, _ = stream.read().rpartition(b"\n")
+            begin = stream.seek(max(read if read is not None and known else 0, size - JOURNAL_TAIL))
+            whole, _, _ = stream.read(size - begin).rpartition(b"\n")
         if known and not whole:
             return
         write_file(memory, str(begin + len(whole) + 1 if whole else size).encode(), 0o600)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from ansible_collections.intermission.django.plugins.module_utils.controller import machine, process_started
-from ansible_collections.intermission.django.plugins.module_utils.files import read_plain, write_file
+from ansible_collections.intermission.django.plugins.module_utils.files import LARGE_LIMIT, read_plain, write_file
 
 POLL_SECONDS = 0.02
 MODE = 0o600
@@ -42,7 +42,7 @@ class Job:
         where its process has gone without either.
         """
         try:
-            content: dict[str, Any] = json.loads(read_plain(self.path))
+            content: dict[str, Any] = json.loads(read_plain(self.path, LARGE_LIMIT))
         except (FileNotFoundError, NotADirectoryError):
             return None
         over = content["result"] is not None or content["error"] is not None
@@ -83,7 +83,7 @@ class Job:
 
     def give_up(self, error: str) -> None:
         """Note why work whose process has gone came to no result. Raises OSError."""
-        content = json.loads(read_plain(self.path))
+        content = json.loads(read_plain(self.path, LARGE_LIMIT))
         self._write({**content, "error": error})
 
     def _go_on(self, content: dict[str, Any], work: Work, begun: int) -> None:

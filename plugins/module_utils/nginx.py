@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Callable, Optional
 
 from ansible_collections.intermission.django.plugins.module_utils.files import (
+    LARGE_LIMIT,
     NotPlainError,
     pinned,
     read_plain,
@@ -32,7 +33,7 @@ def read_page(path: Path) -> Optional[str]:
     """Read a page, where others than root may write: None also where something else is in its place."""
     try:
         with pinned(path.parent) as directory:
-            return read_plain(directory / path.name).decode(errors="replace")
+            return read_plain(directory / path.name, LARGE_LIMIT).decode(errors="replace")
     except (FileNotFoundError, NotPlainError):
         return None
 

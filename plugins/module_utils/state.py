@@ -40,6 +40,7 @@ from pathlib import Path
 from typing import Any, Optional, Union
 
 from ansible_collections.intermission.django.plugins.module_utils.files import (
+    LARGE_LIMIT,
     NotPlainError,
     open_plain,
     pinned,
@@ -437,7 +438,7 @@ class StateDirectory:
         try:
             with pinned(self.pages) as pages:
                 for path in sorted(pages.glob(f"503.*{TEMPLATE}")):
-                    found[path.name[: -len(TEMPLATE)]] = read_plain(path).decode(errors="replace")
+                    found[path.name[: -len(TEMPLATE)]] = read_plain(path, LARGE_LIMIT).decode(errors="replace")
         except OSError as error:
             raise StateError(
                 f"the page templates {self.pages}/503.*{TEMPLATE} cannot be read ({error.strerror}): "
@@ -562,7 +563,7 @@ class StateDirectory:
         try:
             with open(open_plain(self.journal_file, os.O_RDONLY), "rb") as stream:
                 stream.seek(max(0, stream.seek(0, os.SEEK_END) - JOURNAL_TAIL))
-                lines = stream.read().splitlines()
+                lines = stream.read(JOURNAL_TAIL).splitlines()
         except FileNotFoundError:
             return []
         entries = []

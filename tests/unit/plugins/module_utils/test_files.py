@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.intermission.django.plugins.module_utils.files import (
+    LIMIT,
     NotPlainError,
     closed_to_others,
     open_plain,
@@ -161,6 +162,17 @@ def test_only_a_plain_file_is_read(tmp_path: Path, kind: str) -> None:
     plant(tmp_path / "file", kind)
     with pytest.raises(NotPlainError, match="Something else than a plain file was put in its place"):
         read_plain(tmp_path / "file")
+
+
+def test_a_file_that_somebody_has_made_huge_is_not_read(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    os.truncate(file, LIMIT)
+    assert len(read_plain(file)) == LIMIT
+    os.truncate(file, LIMIT + 1)
+    assert len(read_plain(file, LIMIT + 1)) == LIMIT + 1
+    with pytest.raises(NotPlainError, match="It has more than 1048576 bytes"):
+        read_plain(file)
 
 
 def test_what_is_closed_to_others(public_path: Path) -> None:

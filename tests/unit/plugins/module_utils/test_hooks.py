@@ -278,6 +278,18 @@ def test_what_comes_while_a_hook_runs_is_followed_too_and_what_is_no_entry_is_pa
     assert not host.site.path.parent.exists()
 
 
+def test_of_a_journal_that_somebody_has_made_huge_only_the_end_is_followed(host: Host) -> None:
+    host.add("after-open")
+    host.add("after-close")
+    host.site.journal_file.write_text("\n")
+    follow_schedule(host.site, host.hooks, now())
+    host.site.record("opened", "ada", SOURCE, window="disk")
+    os.truncate(host.site.journal_file, 2**20)
+    host.site.record("closed", "ada", SOURCE, window="disk")
+    follow_schedule(host.site, host.hooks, now())
+    assert host.ran() == ["after-close 50-tell"]
+
+
 def test_the_command_runs_them_or_not(
     host: Host, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -360,6 +360,15 @@ def test_a_window_that_cannot_be_read_is_a_problem_and_still_maintenance(
     assert site.open(TWO, "ada", "here")
 
 
+def test_a_window_that_somebody_has_made_huge_is_a_problem_and_a_large_template_none(site: StateDirectory) -> None:
+    site.open(ONE, "ada", "here")
+    os.truncate(site.windows / "one" / "window.json", 2**21)
+    assert "has more than" in site.status()["problem"]
+    template = site.pages / "503.en.html.template"
+    template.write_text("x" * 2**21)
+    assert len(site.templates()["503.en.html"]) == 2**21
+
+
 def test_a_window_survives_its_file() -> None:
     window = Window(id="one", site="shop", start=START, end=END, reason="<&>", message="Grüße", expires=True)
     assert Window.from_json(window.to_json()) == window
