@@ -150,9 +150,9 @@ def follow_schedule(directory: StateDirectory, hooks: Hooks, now: datetime) -> l
         event = BEHIND.get(str(entry.get("event")))
         if event and entry.get("from") == SOURCE:
             about = {"id": entry.get("window"), "reason": entry.get("reason"), "end": entry.get("until")}
-            with contextlib.suppress(StateError):
+            with contextlib.suppress(StateError, ValueError):
                 about = _about(directory.read_window(Path(str(entry.get("window"))).name))
-            faults += hooks.run(event, about, str(entry.get("by")), SOURCE)
+            faults += hooks.run(event, about, printable(str(entry.get("by"))), SOURCE)
     return faults
 
 
@@ -175,7 +175,7 @@ def _unread(journal: Path, memory: Path, now: datetime) -> Iterator[dict[str, An
         for line in whole.splitlines():
             with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError, RecursionError):
                 entry = json.loads(line)
-                if known or datetime.fromisoformat(entry["at"]) > now - RECENT:
+                if isinstance(entry, dict) and (known or datetime.fromisoformat(entry["at"]) > now - RECENT):
                     yield entry
 
 

@@ -568,9 +568,9 @@ class StateDirectory:
             return []
         entries = []
         for line in lines[-last:]:
-            with contextlib.suppress(ValueError):
+            with contextlib.suppress(ValueError, RecursionError):
                 entries.append(json.loads(line))
-        return entries
+        return [entry for entry in entries if isinstance(entry, dict)]
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:

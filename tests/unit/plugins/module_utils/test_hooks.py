@@ -278,6 +278,18 @@ def test_what_comes_while_a_hook_runs_is_followed_too_and_what_is_no_entry_is_pa
     assert not host.site.path.parent.exists()
 
 
+def test_what_is_no_entry_keeps_no_hook_behind_it_from_running(host: Host) -> None:
+    host.add("after-open", then="exit 1")
+    host.add("after-close")
+    host.site.journal_file.write_text("\n")
+    follow_schedule(host.site, host.hooks, now())
+    odd = {"at": now().isoformat(), "event": "opened", "by": "\ud800", "from": SOURCE, "window": "\0"}
+    host.site.journal_file.write_text(f"\n1\nnull\n{'[' * 20_000}\n{json.dumps(odd)}\n")
+    host.site.record("closed", "ada", SOURCE, window="disk")
+    assert len(follow_schedule(host.site, host.hooks, now())) == 1
+    assert host.ran() == ["after-open 50-tell", "after-close 50-tell"]
+
+
 def test_of_a_journal_that_somebody_has_made_huge_only_the_end_is_followed(host: Host) -> None:
     host.add("after-open")
     host.add("after-close")

@@ -322,6 +322,12 @@ def test_any_reason_stands_in_one_journal_line(site: StateDirectory, reason: str
     assert site.journal(2)[0]["reason"] == reason
 
 
+def test_what_is_no_entry_of_the_journal_is_passed_over(site: StateDirectory) -> None:
+    site.journal_file.write_text(f"1\nnull\n{{\n{'[' * 20_000}\n")
+    site.record("opened", "ada", "here")
+    assert events(site) == ["opened"]
+
+
 def test_the_journal_gives_its_last_entries(site: StateDirectory) -> None:
     assert site.journal(5) == []
     for name in "abc":
