@@ -38,6 +38,7 @@ SECONDS = 60.0
 SAID_BYTES = 300
 SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 RECENT = timedelta(minutes=1)
+LATE = timedelta(hours=1)
 
 
 class HookError(StateError):
@@ -157,7 +158,10 @@ def follow_schedule(directory: StateDirectory, hooks: Hooks, now: datetime) -> l
 
 
 def _unread(journal: Path, memory: Path, now: datetime) -> Iterator[dict[str, Any]]:
-    """Read what is new at the journal's end, also what comes meanwhile; where nothing is remembered, the last minute's."""
+    """Read what is new at the journal's end, also what comes meanwhile; where nothing is remembered, the last minute's.
+
+    What is older than an hour has come while there was no hook to run for it, and no hook is to run for it any more.
+    """
     while True:
         try:
             descriptor = open_plain(journal, os.O_RDONLY)
@@ -175,7 +179,7 @@ def _unread(journal: Path, memory: Path, now: datetime) -> Iterator[dict[str, An
         for line in whole.splitlines():
             with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError, RecursionError):
                 entry = json.loads(line)
-                if isinstance(entry, dict) and (known or datetime.fromisoformat(entry["at"]) > now - RECENT):
+                if datetime.fromisoformat(entry["at"]) > now - (LATE if known else RECENT):
                     yield entry
 
 
