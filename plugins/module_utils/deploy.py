@@ -44,7 +44,7 @@ class DeployRecord:
     def read(self) -> Optional[dict[str, Any]]:
         """Read the record of an unfinished deploy, None where there is none."""
         try:
-            content = json.loads(read_plain(self.path))
+            content = json.loads(read_plain(self.path, names=2))  # Its link(2) leaves it two for a moment
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (ValueError, RecursionError, NotPlainError):

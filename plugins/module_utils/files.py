@@ -39,10 +39,12 @@ def pinned(directory: Path) -> Iterator[Path]:
         os.close(descriptor)
 
 
-def open_plain(path: Union[Path, str], flags: int, within: Optional[int] = None, mode: int = 0o664) -> int:
-    """Open a plain file, for writing only one of a single name; ``within`` is the descriptor of its directory.
+def open_plain(
+    path: Union[Path, str], flags: int, within: Optional[int] = None, mode: int = 0o664, names: int = 1
+) -> int:
+    """Open a plain file of a single name, for reading of so many ``names`` at most; ``within`` is the descriptor of its directory.
 
-    One that is made gets ``mode``, less what the umask takes from it.
+    One that is made gets ``mode``, less what the umask takes from it. One that is replaced meanwhile has no name, and is read.
     Raises NotPlainError where something else is in its place, and OSError.
     """
     refused = NotPlainError(errno.ELOOP, "Something else than a plain file was put in its place", str(path))
@@ -51,15 +53,19 @@ def open_plain(path: Union[Path, str], flags: int, within: Optional[int] = None,
     except OSError as error:
         raise refused if error.errno in (errno.ELOOP, errno.ENXIO) else error from None
     status = os.fstat(descriptor)
-    if not stat.S_ISREG(status.st_mode) or (flags & os.O_ACCMODE != os.O_RDONLY and status.st_nlink != 1):
+    few = status.st_nlink <= names if flags & os.O_ACCMODE == os.O_RDONLY else status.st_nlink == 1
+    if not stat.S_ISREG(status.st_mode) or not few:
         os.close(descriptor)
         raise refused
     return descriptor
 
 
-def read_plain(path: Path, limit: int = LIMIT) -> bytes:
-    """Read a plain file. Raises NotPlainError where something else is in its place, or one of more bytes, and OSError."""
-    with open(open_plain(path, os.O_RDONLY), "rb") as stream:
+def read_plain(path: Path, limit: int = LIMIT, names: int = 1) -> bytes:
+    """Read a plain file of so many names at most.
+
+    Raises NotPlainError where something else is in its place, or one of more bytes than the limit, and OSError.
+    """
+    with open(open_plain(path, os.O_RDONLY, names=names), "rb") as stream:
         content = stream.read(limit + 1)
     if len(content) > limit:
         raise NotPlainError(errno.EFBIG, f"It has more than {limit} bytes", str(path))

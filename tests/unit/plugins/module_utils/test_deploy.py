@@ -154,6 +154,13 @@ def test_a_damaged_list_of_hosts_left_behind_names_none(site: StateDirectory, te
     assert record.left_behind() == []
 
 
+def test_a_record_whose_begin_was_cut_short_keeps_its_holder(site: StateDirectory) -> None:
+    record = DeployRecord(site)
+    record.begin(ADA, "r1", take_over=False)
+    (site.path / ".deploy.json.1").hardlink_to(record.path)
+    assert record.held(ADA)
+
+
 def test_a_planted_record_is_a_lock_that_nothing_is_read_from_or_written_to(
     site: StateDirectory, tmp_path: Path
 ) -> None:

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ansible_collections.intermission.django.plugins.module_utils.files import (
@@ -157,11 +158,24 @@ def test_only_a_plain_file_is_written(tmp_path: Path, kind: str) -> None:
     assert isinstance(error.value, NotPlainError if kind != "directory" else IsADirectoryError)
 
 
-@pytest.mark.parametrize("kind", ["symlink", "pipe", "directory"])
+@pytest.mark.parametrize("kind", ["symlink", "pipe", "second name", "directory"])
 def test_only_a_plain_file_is_read(tmp_path: Path, kind: str) -> None:
     plant(tmp_path / "file", kind)
     with pytest.raises(NotPlainError, match="Something else than a plain file was put in its place"):
         read_plain(tmp_path / "file")
+
+
+def test_a_file_that_is_replaced_while_it_is_read_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file, opened = tmp_path / "file", os.open
+    file.write_bytes(b"former")
+
+    def replaced(*arguments: Any, **named: Any) -> int:
+        descriptor = opened(*arguments, **named)
+        file.unlink()
+        return descriptor
+
+    monkeypatch.setattr(os, "open", replaced)
+    assert read_plain(file) == b"former"
 
 
 def test_a_file_that_somebody_has_made_huge_is_not_read(tmp_path: Path) -> None:
