@@ -54,9 +54,9 @@ class DeployRecord:
         return {"holder": {}, "phase": "unknown"}
 
     def begin(
-        self, holder: dict[str, Any], release: str, take_over: bool, version: str = ""
+        self, holder: dict[str, Any], release: str, take_over: bool, version: str = "", gone: Sequence[str] = ()
     ) -> Optional[dict[str, Any]]:
-        """Take the lock, for a release and what its operator calls it.
+        """Take the lock, for a release and what its operator calls it; whose web hosts are gone is known from here on.
 
         Gives the record of another's deploy where that holds it and is not to be taken over.
         """
@@ -75,6 +75,8 @@ class DeployRecord:
                     self.path.unlink()
                 os.link(staged, self.path)
                 sync_directory(self.path.parent)
+                if not set(gone) <= set(self.left_behind()):
+                    self._leave_behind(sorted({*self.left_behind(), *gone}))
         finally:
             staged.unlink(missing_ok=True)
         self._record("deploy begun", holder, release=release)
@@ -125,13 +127,16 @@ class DeployRecord:
             if settled:
                 Job(self.directory.migration_file).forget()
             if left_behind:
-                write_file(self.left_behind_file, json.dumps(list(left_behind)).encode(), 0o664)
+                self._leave_behind(left_behind)
             else:
                 self.left_behind_file.unlink(missing_ok=True)
             self.path.unlink()
             sync_directory(self.path.parent)
         self._record("deploy ended", holder, outcome=outcome, release=content.get("release"))
         return True
+
+    def _leave_behind(self, names: Sequence[str]) -> None:
+        write_file(self.left_behind_file, json.dumps(list(names)).encode(), 0o664)
 
     @contextlib.contextmanager
     def _kept(self, holder: dict[str, Any]) -> Iterator[Optional[dict[str, Any]]]:

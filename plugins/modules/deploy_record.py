@@ -64,7 +64,9 @@ options:
     type: bool
     default: true
   left_behind:
-    description: With O(state=ended), the site's web hosts that were gone and have not come along.
+    description:
+      - With O(state=ended), the site's web hosts that were gone and have not come along.
+      - With O(state=begun), those that are gone, beside those of before.
     type: list
     elements: str
     default: []
@@ -169,7 +171,9 @@ def main() -> None:
     summed = None
     try:
         if params["state"] == "begun" and not module.check_mode:
-            other = record.begin(holder, params["release"], params["take_over"], params["version"])
+            other = record.begin(
+                holder, params["release"], params["take_over"], params["version"], params["left_behind"]
+            )
             if other is not None:
                 module.fail_json(msg=refusal(params["site"], other), held_by=other)
         elif params["state"] == "phase" and not module.check_mode:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ ACCOUNT = f"""
     __django_release_touched: true
     __django_release_goes_back: false
     __django_release_is_back: false
+    __django_release_overtaken: []
     __django_release_needs_window: true
     django_release_on_failure: hold
   tasks:
@@ -103,6 +105,42 @@ def test_account(accounts: dict[str, str], name: str) -> None:
     assert "The app still runs on localhost: it does not stop" in accounts[name]
     assert [text for text in said if text not in accounts[name]] == []
     assert [text for text in not_said if text in accounts[name]] == []
+
+
+OVERTAKEN = f"""
+- hosts: web
+  gather_facts: false
+  vars_files: {Path(__file__).parents[3] / "roles/django_release/vars/main/main.yml"}
+  tasks:
+    - name: Know
+      ansible.builtin.set_fact:
+        __django_release_known: "{{{{ {{'live': {{'release': live}} if live else {{}}}} }}}}"
+        __django_release_locked: {{left_behind: [web2, web9]}}
+
+    - name: Say it
+      intermission.django.report:
+        text: "OVERTAKEN {{{{ __django_release_overtaken | join(' ') }}}}."
+"""
+
+
+@pytest.mark.parametrize(
+    ("live", "overtaken"),
+    [
+        (["r2", "r1", ""], "web2"),
+        (["r1", "r1", ""], ""),
+        (["r2", "", ""], "web2"),
+        (["", "r1", ""], ""),
+    ],
+    ids=["gone on", "all the same beside a new host", "never had one", "others have none"],
+)
+def test_hosts_that_were_gone_are_overtaken_where_the_others_serve_something_else(
+    ansible_playbook: Callable[..., subprocess.CompletedProcess[str]], live: list[str], overtaken: str
+) -> None:
+    names = [f"web{number}" for number in (1, 2, 3)]
+    hosts = {name: {"live": release, "ansible_connection": "local"} for name, release in zip(names, live, strict=True)}
+    inventory = {"all": {"vars": {"__intermission_hosts": names}, "children": {"web": {"hosts": hosts}}}}
+    ran = ansible_playbook(OVERTAKEN, inventory=json.dumps(inventory))
+    assert f"OVERTAKEN {overtaken}." in ran.stdout, ran.stdout + ran.stderr
 
 
 def test_an_account_claims_no_more_than_is_so(ansible_plays: Plays) -> None:

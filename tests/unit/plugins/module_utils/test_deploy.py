@@ -114,6 +114,18 @@ def test_the_same_run_may_begin_again(site: StateDirectory) -> None:
     assert "deploy taken over" not in events(site)
 
 
+def test_who_is_gone_is_known_also_after_a_run_that_dies(site: StateDirectory) -> None:
+    record = DeployRecord(site)
+    record.begin(ADA, "r1", take_over=False, gone=["web3"])
+    assert record.left_behind() == ["web3"]
+    record.begin(ADA, "r1", take_over=False, gone=["web2"])
+    assert record.left_behind() == ["web2", "web3"]
+    assert record.begin(BOB, "r2", take_over=False, gone=["web9"]) is not None
+    assert record.left_behind() == ["web2", "web3"]
+    record.end("done", ADA, left_behind=["web3"])
+    assert record.left_behind() == ["web3"]
+
+
 def test_a_host_that_the_others_have_overtaken_knows_no_way_back(site: StateDirectory, tmp_path: Path) -> None:
     record, job = DeployRecord(site), Job(site.migration_file)
     record.begin(ADA, "r2", take_over=False)
