@@ -33,7 +33,7 @@ ACCOUNT = f"""
     __django_release_touched: true
     __django_release_goes_back: false
     __django_release_is_back: false
-    __django_release_overtaken: []
+    __django_release_overtaken_hosts: []
     __django_release_needs_window: true
     django_release_on_failure: hold
   tasks:
@@ -119,7 +119,7 @@ OVERTAKEN = f"""
 
     - name: Say it
       intermission.django.report:
-        text: "OVERTAKEN {{{{ __django_release_overtaken | join(' ') }}}}."
+        text: "OVERTAKEN {{{{ __django_release_overtaken_hosts | join(' ') }}}}."
 """
 
 
