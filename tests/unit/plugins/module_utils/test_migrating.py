@@ -107,6 +107,12 @@ def test_a_host_that_has_not_migrated_takes_back_what_another_has(migrated: Proj
     assert migrated.tables()["tea_leaf"] == ["id", "name"]
 
 
+def told_of(migrating: Migrating) -> dict[str, Any]:
+    record = migrating.job.record()
+    assert record is not None
+    return record["progress"] or {}
+
+
 def kill(migrating: Migrating) -> None:
     """End the process and the site's own below it, as a host does that runs out of power."""
     record = migrating.job.record()
@@ -159,6 +165,7 @@ def test_a_process_that_is_killed_is_told_and_the_way_back_is_kept(migrated: Pro
     slow = Waiting(migrated, "0003_slow", "0002_price", atomic)
     migrating = begin(migrated, job)
     wait_until(slow.is_at_it)
+    wait_until(lambda: told_of(migrating).get("migration") == "tea.0003_slow")  # What it says comes a moment later
     kill(migrating)
     told = migrating.wait(None, 60)
     assert (told["running"], told["failure"], told["started"]) == (False, DIED, True)
