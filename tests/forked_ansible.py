@@ -1,30 +1,34 @@
 """Ansible's programs, as forks of one process that has Ansible loaded.
 
-To load Ansible takes as long as a short play does, and to pack a module for a host nearly so: each run finds loaded and packed what
-was before it. The process ends with the tests that use it. Where nothing else is said, programs run with this checkout's
-collection, its settings, and nothing of the user's.
+To load Ansible takes as long as a short play does, to pack a module for a host nearly so, and all tasks' processes together compile
+templates for a sixth of a deploy: each run finds loaded, packed and compiled what was before it. The process ends with the tests
+that use it. Where nothing else is said, programs run with this checkout's collection, its settings, and nothing of the user's.
 """
 
 from __future__ import annotations
 
 import atexit
+import contextlib
 import gc
 import importlib
 import json
+import marshal
 import os
+import pkgutil
 import shutil
 import subprocess
 import sys
 import tempfile
 import traceback
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 PROGRAMS = {"ansible-playbook": "ansible.cli.playbook", "ansible-doc": "ansible.cli.doc"}
+PLUGINS = ("action", "become", "connection", "lookup", "shell", "strategy")
 SETTINGS = {
     "LC_ALL": "C.UTF-8",
     "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"),
@@ -76,6 +80,10 @@ def _serve() -> None:
     """Fork for each line that asks for a run, and tell how the run ended."""
     for module in PROGRAMS.values():
         importlib.import_module(module)
+    for kind in PLUGINS:
+        package = importlib.import_module(f"ansible.plugins.{kind}")
+        for plugin in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+            importlib.import_module(plugin.name)
     from ansible.parsing.dataloader import DataLoader
     from ansible.plugins.loader import init_plugin_loader
     from ansible.template import Templar, trust_as_template
@@ -86,11 +94,43 @@ def _serve() -> None:
     Templar(loader=DataLoader()).template(
         trust_as_template("{{ '' | string }}")
     )  # Finds all filters, as each task would
+    learn = _compile_templates_once()
     for line in sys.stdin:
+        learn()
         child = os.fork()
         if child == 0:
             _run_here(**json.loads(line))
         print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+
+
+def _compile_templates_once() -> Callable[[], None]:
+    """Keep what a run's processes compile for the runs after it; the function reads what was added."""
+    from ansible._internal._templating import _jinja_bits
+
+    known: dict[tuple[object, ...], Any] = {}
+    added = tempfile.TemporaryFile("a+b", buffering=0)  # noqa: SIM115 - as long as this process
+    compile_anew = _jinja_bits.AnsibleEnvironment.compile
+
+    def compile_once(environment: Any, source: Any, *arguments: Any) -> Any:
+        if not isinstance(source, str):
+            return compile_anew(environment, source, *arguments)
+        context = _jinja_bits._TemplateCompileContext.current(optional=True)
+        settings = [getattr(environment, name) for name in _jinja_bits._TEMPLATE_OVERRIDE_FIELD_NAMES]
+        key = (str(source), bool(context and context.escape_backslashes), *settings)
+        if key not in known:
+            known[key] = compile_anew(environment, source, *arguments)
+            added.write(marshal.dumps((key, known[key])))
+        return known[key]
+
+    def learn() -> None:
+        added.seek(0)
+        with contextlib.suppress(EOFError):
+            while True:
+                known.update([marshal.load(added)])
+        added.truncate(0)
+
+    _jinja_bits.AnsibleEnvironment.compile = compile_once
+    return learn
 
 
 def _run_here(command: list[str], cwd: str, out: str, err: str, variables: dict[str, str]) -> None:
