@@ -108,7 +108,9 @@ def _compile_templates_once() -> Callable[[], None]:
     from ansible._internal._templating import _jinja_bits
 
     known: dict[tuple[object, ...], Any] = {}
-    added = tempfile.TemporaryFile("a+b", buffering=0)  # noqa: SIM115 - as long as this process
+    kept = Path(tempfile.mkdtemp(prefix="im-templates-"), "compiled")
+    atexit.register(shutil.rmtree, kept.parent)
+    added, read = kept.open("ab", buffering=0), kept.open("rb")
     compile_anew = _jinja_bits.AnsibleEnvironment.compile
 
     def compile_once(environment: Any, source: Any, *arguments: Any) -> Any:
@@ -123,11 +125,9 @@ def _compile_templates_once() -> Callable[[], None]:
         return known[key]
 
     def learn() -> None:
-        added.seek(0)
         with contextlib.suppress(EOFError):
             while True:
-                known.update([marshal.load(added)])
-        added.truncate(0)
+                known.update([marshal.load(read)])
 
     _jinja_bits.AnsibleEnvironment.compile = compile_once
     return learn

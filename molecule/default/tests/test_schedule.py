@@ -31,6 +31,26 @@ def member(host: Host) -> Iterator[str]:
     host.check_output(f"userdel grace; rm -rf {STATE}/windows/*/scheduled {STATE}/windows/*/missed")
 
 
+@pytest.fixture
+def opened_again(host: Host, site: Fleet, node: str) -> Iterator[None]:
+    """What a job has closed is open afterwards, however the job went."""
+    yield
+    host.check_output(
+        "touch /root/go; intermission off shop; systemctl reset-failed intermission-shop-job.service; rm /root/go"
+    )
+    wait_until(lambda: site.ask(node).kind == "app", "the host is open")
+
+
+def end_soon(host: Host) -> None:
+    """Let the host's window end in a moment."""
+    soon = (datetime.now(UTC) + timedelta(seconds=5)).isoformat(timespec="seconds")
+    host.check_output(f"intermission extend shop --until {soon}")
+
+
+def journal(host: Host, last: int) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in host.check_output(f"tail -n {last} {STATE}/journal.jsonl").splitlines()]
+
+
 def windows(host: Host) -> list[dict[str, str]]:
     listed: list[dict[str, str]] = json.loads(host.check_output("intermission list shop --json"))["windows"]
     return listed
@@ -38,20 +58,19 @@ def windows(host: Host) -> list[dict[str, str]]:
 
 def test_all_hosts_close_at_the_same_instant_and_open_by_themselves_at_the_end(site: Fleet) -> None:
     run = site.playbook(
-        FLIP,
-        maintenance_window_lead=15,
-        maintenance_window_for="40s",
-        maintenance_window_reason="<disk>",
+        FLIP, maintenance_window_lead=30, maintenance_window_for="1h", maintenance_window_reason="<disk>"
     )
     assert run.status == 0, run.output
     assert len(re.findall(r"^\S+\.example\.com +shop +closed .* ms +closed$", run.output, re.MULTILINE)) == len(
         site.urls
     )
     assert all("&lt;disk&gt;" in site.ask(node).body for node in site.urls)
+    for host in site.connections():
+        end_soon(host)
     wait_until(lambda: site.kinds() == {"app"}, "all hosts are open")
     for host in site.connections():
-        events = [json.loads(line) for line in host.check_output(f"tail -n 3 {STATE}/journal.jsonl").splitlines()]
-        assert [entry["event"] for entry in events] == ["scheduled", "opened", "closed"]
+        events = journal(host, 4)
+        assert [entry["event"] for entry in events] == ["scheduled", "opened", "extended", "closed"]
         assert events[1]["at"] >= events[0]["start"].rstrip("Z")
 
 
@@ -65,9 +84,8 @@ def test_a_host_that_was_off_at_the_begin_opens_before_it_lets_anybody_in_and_is
     wait_until(partial(site.listens, node), "Nginx runs")
     assert site.ask(node, "/orders/", "POST").kind == "maintenance"
     assert [window["state"] for window in windows(host)] == ["open"]
-    soon = (datetime.now(UTC) + timedelta(seconds=10)).isoformat(timespec="seconds")
     with host.sudo(member):
-        host.check_output(f"intermission extend shop --until {soon}")
+        end_soon(host)
     wait_until(lambda: site.ask(node).kind == "app", "the host is open")
 
 
@@ -90,8 +108,8 @@ def test_what_was_cancelled_or_missed_opens_nothing(host: Host, site: Fleet, nod
 
 
 def schedule_job(site: Fleet, node: str, command: str) -> None:
-    """Schedule a window of a second that runs a command, on one host."""
-    variables = {"schedule": "present", "from": "in 15s", "for": "1s", "command": command}
+    """Schedule a window that runs a command, on one host, from a moment on."""
+    variables = {"schedule": "present", "from": "in 5s", "for": "1h", "command": command}
     run = site.playbook(
         "playbooks/maintenance_schedule.yml",
         "--limit",
@@ -101,25 +119,21 @@ def schedule_job(site: Fleet, node: str, command: str) -> None:
     assert run.status == 0, run.output
 
 
-def journal(host: Host, last: int) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in host.check_output(f"tail -n {last} {STATE}/journal.jsonl").splitlines()]
-
-
 def test_a_job_runs_when_its_window_has_opened_and_keeps_it_until_it_is_done(
-    host: Host, site: Fleet, node: str
+    host: Host, site: Fleet, node: str, opened_again: None
 ) -> None:
     schedule_job(site, node, f"/bin/sh -c 'test -e {STATE}/on && until test -e /root/go; do sleep 0.2; done'")
     wait_until(lambda: journal(host, 1)[0]["event"] == "job begun", "the job has begun")
+    end_soon(host)
     wait_until(lambda: "OVERDUE" in host.check_output("intermission status shop"), "the window's end has come")
     assert site.ask(node).kind == "maintenance"
     host.check_output("touch /root/go")
     wait_until(lambda: site.ask(node).kind == "app", "the host is open")
-    host.check_output("rm /root/go")
-    assert [entry["event"] for entry in journal(host, 4)] == ["opened", "job begun", "job done", "closed"]
+    assert [entry["event"] for entry in journal(host, 5)] == ["opened", "job begun", "extended", "job done", "closed"]
 
 
 def test_a_job_that_fails_keeps_visitors_out_and_its_unit_has_failed(
-    host: Host, site: Fleet, node: str, member: str
+    host: Host, site: Fleet, node: str, member: str, opened_again: None
 ) -> None:
     schedule_job(site, node, "/bin/sh -c 'echo half done; exit 3'")
     with host.sudo(member):
@@ -128,11 +142,10 @@ def test_a_job_that_fails_keeps_visitors_out_and_its_unit_has_failed(
     wait_until(lambda: host.run(f"systemctl is-failed {unit}").rc == 0, "the job's unit has failed")
     failed = journal(host, 1)[0]
     assert (failed["event"], failed["status"], failed["output"]) == ("job failed", 3, ["half done"])
+    end_soon(host)
     wait_until(lambda: "OVERDUE, JOB FAILED" in host.check_output("intermission status shop"), "the end has come")
     host.check_output(f"systemctl start {UNIT}.service")
     assert site.ask(node).kind == "maintenance"
-    host.check_output(f"intermission off shop; systemctl reset-failed {unit}")
-    wait_until(lambda: site.ask(node).kind == "app", "the host is open")
 
 
 def test_nothing_runs_while_nothing_is_scheduled(host: Host) -> None:
