@@ -43,15 +43,15 @@ def test_check_prints_the_plan_of_a_deploy_with_a_migration(lone: Shop) -> None:
     assert lone.versions() == {"2"}
 
 
-def test_a_release_without_migration_is_taken_up_without_a_window(shop: Shop, record: Path) -> None:
-    with shop.visitors(record):
-        run = shop.deploy("v2_1")
+def test_a_release_without_migration_is_taken_up_without_a_window(lone: Shop, record: Path) -> None:
+    with lone.visitors(record):
+        run = lone.deploy("v2_1")
     assert run.status == 0, run.output
     assert "No migration is pending" in run.words
-    facts = shop.verdict(record)
+    facts = lone.verdict(record)
     assert facts["unexpected"] == 0, facts
     assert set(facts["classes"]) == {"app 2", "app 2.1"}
-    assert shop.versions() == {"2.1"}
+    assert lone.versions() == {"2.1"}
 
 
 def test_a_changed_setting_is_taken_up_by_the_same_release(lone: Shop) -> None:
@@ -67,17 +67,17 @@ def test_a_changed_setting_is_taken_up_by_the_same_release(lone: Shop) -> None:
     assert content.stat().st_mode & 0o777 == 0o600
 
 
-def test_rollback_goes_back_with_the_schema(shop: Shop, record: Path) -> None:
-    shop.at("v2")
-    before = shop.fingerprint()
-    with shop.visitors(record):
-        run = shop.playbook("playbooks/rollback.yml")
+def test_rollback_goes_back_with_the_schema(lone: Shop, record: Path) -> None:
+    lone.at("v2")
+    before = lone.fingerprint()
+    with lone.visitors(record):
+        run = lone.playbook("playbooks/rollback.yml")
     assert run.status == 0, run.output
-    assert shop.versions() == {"1"}
-    facts = shop.verdict(record)
+    assert lone.versions() == {"1"}
+    facts = lone.verdict(record)
     assert facts["unexpected"] == 0, facts
     assert {"app 1", "app 2", "maintenance"} == set(facts["classes"])
-    after = shop.fingerprint()
+    after = lone.fingerprint()
     for table in ("orders_customer", "orders_order", "orders_orderline"):
         assert after[table]["rows"] >= before[table]["rows"]
 

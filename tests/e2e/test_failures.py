@@ -32,13 +32,13 @@ def only_app_and_maintenance(shop: Shop, record: Path) -> dict[str, int]:
     return classes
 
 
-def test_a_failed_migration_holds_the_site_closed_and_says_what_to_do(shop: Shop, record: Path) -> None:
-    before = shop.fingerprint()
-    with shop.visitors(record):
-        run = shop.deploy("fails_halfway")
+def test_a_failed_migration_holds_the_site_closed_and_says_what_to_do(lone: Shop, record: Path) -> None:
+    before = lone.fingerprint()
+    with lone.visitors(record):
+        run = lone.deploy("fails_halfway")
     assert run.status == 2
-    assert shop.kinds() == shop.kinds("POST") == {"maintenance"}
-    assert set(only_app_and_maintenance(shop, record)) == {"app 1", "maintenance"}
+    assert lone.kinds() == lone.kinds("POST") == {"maintenance"}
+    assert set(only_app_and_maintenance(lone, record)) == {"app 1", "maintenance"}
     for sentence in (
         "FAILED in the phase migrate of fails_halfway",
         "RuntimeError: The migration failed on purpose",
@@ -50,10 +50,10 @@ def test_a_failed_migration_holds_the_site_closed_and_says_what_to_do(shop: Shop
     restore = re.search(r"^ +(python3 -c .*)$", run.stdout, re.MULTILINE)
     assert restore
     subprocess.run(restore.group(1), shell=True, check=True)
-    run = shop.deploy("v1")
+    run = lone.deploy("v1")
     assert run.status == 0, run.output
-    assert shop.versions() == {"1"}
-    after = shop.fingerprint()
+    assert lone.versions() == {"1"}
+    after = lone.fingerprint()
     assert after["orders_orderline"]["rows"] >= before["orders_orderline"]["rows"]
 
 
@@ -195,18 +195,18 @@ def test_limit_cannot_leave_a_host_behind_on_the_old_code(shop: Shop) -> None:
     assert shop.versions() == {"1"}
 
 
-def test_a19_of_two_deploys_at_once_one_is_refused(shop: Shop, record: Path) -> None:
-    with shop.visitors(record):
-        first = shop.start_playbook("deploy.yml", django_release_version="v2")
-        wait_until((shop.state("web1") / "deploy.json").exists, "the first deploy has the lock")
-        second = shop.deploy("v2")
+def test_a19_of_two_deploys_at_once_one_is_refused(lone: Shop, record: Path) -> None:
+    with lone.visitors(record):
+        first = lone.start_playbook("deploy.yml", django_release_version="v2")
+        wait_until((lone.state("web1") / "deploy.json").exists, "the first deploy has the lock")
+        second = lone.deploy("v2")
         output, errors = first.communicate()
     assert (first.returncode, second.status) == (0, 2), output + errors + second.output
     assert "is deploying shop since" in second.words
     assert "-e django_release_take_over=true" in second.words
-    assert [entry["unfinished_deploy"] for entry in shop.current_status()["hosts"]] == [None] * len(NODES)
-    assert shop.versions() == {"2"}
-    assert set(only_app_and_maintenance(shop, record)) == {"app 1", "maintenance", "app 2"}
+    assert [entry["unfinished_deploy"] for entry in lone.current_status()["hosts"]] == [None] * len(lone.nodes)
+    assert lone.versions() == {"2"}
+    assert set(only_app_and_maintenance(lone, record)) == {"app 1", "maintenance", "app 2"}
 
 
 def test_secrets_stand_in_no_output_and_no_process_list(lone: Shop) -> None:

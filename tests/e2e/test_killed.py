@@ -13,7 +13,7 @@ import pytest
 from e2e.shop import Shop
 from faults import matrix
 
-SIZE = 3
+SIZE = 2
 
 
 @pytest.fixture(scope="module")

@@ -113,16 +113,16 @@ def test_limit_closes_one_node_only(shop: Shop) -> None:
     assert shop.playbook("playbooks/maintenance_off.yml").status == 0
 
 
-def test_a_deploy_leaves_the_operators_window_open(shop: Shop) -> None:
-    assert shop.playbook("playbooks/maintenance_on.yml", maintenance_window_reason="disk").status == 0
+def test_a_deploy_leaves_the_operators_window_open(lone: Shop) -> None:
+    assert lone.playbook("playbooks/maintenance_on.yml", maintenance_window_reason="disk").status == 0
     try:
-        run = shop.deploy("v2_1")
+        run = lone.deploy("v2_1")
         assert run.status == 0, run.output
         assert "It stays closed" in run.stdout
-        assert shop.kinds() == {"maintenance"}
+        assert lone.kinds() == {"maintenance"}
     finally:
-        assert shop.playbook("playbooks/maintenance_off.yml").status == 0
-    assert shop.versions() == {"2.1"}
+        assert lone.playbook("playbooks/maintenance_off.yml").status == 0
+    assert lone.versions() == {"2.1"}
 
 
 def test_a_closing_that_died_is_not_completed_by_a_deploy(lone: Shop) -> None:

@@ -24,17 +24,17 @@ def seen(shop: Shop, record: Path) -> set[str]:
     return set(facts["classes"])
 
 
-def test_what_the_code_from_before_can_live_with_is_migrated_while_the_site_serves(shop: Shop, record: Path) -> None:
-    checked = shop.playbook("deploy.yml", "--check", django_release_version="v1_2")
+def test_what_the_code_from_before_can_live_with_is_migrated_while_the_site_serves(lone: Shop, record: Path) -> None:
+    checked = lone.playbook("deploy.yml", "--check", django_release_version="v1_2")
     assert checked.status == 0, checked.output
-    with shop.visitors(record):
-        run = shop.deploy("v1_2")
+    with lone.visitors(record):
+        run = lone.deploy("v1_2")
     assert run.status == 0, run.output
     assert "PLAN 1 migration(s) while shop serves, then v1_2" in run.words
     assert "serving, because its author says so" in run.words
-    assert (shop.versions(), seen(shop, record)) == ({"1.2"}, {"app 1", "app 1.2"})
-    assert shop.has_migrated("orders.0002_order_note")
-    assert "opened" not in {entry["event"] for entry in shop.journal()[-8:]}
+    assert (lone.versions(), seen(lone, record)) == ({"1.2"}, {"app 1", "app 1.2"})
+    assert lone.has_migrated("orders.0002_order_note")
+    assert "opened" not in {entry["event"] for entry in lone.journal()[-8:]}
 
 
 def test_a_release_that_the_first_host_does_not_answer_with_starts_on_no_other(
@@ -84,10 +84,10 @@ def test_the_operator_has_the_last_word_on_the_way_and_programs_get_a_summary(lo
     ]
 
 
-def test_a_failed_migration_is_taken_back_and_the_site_serves_what_it_served(shop: Shop, record: Path) -> None:
-    before = shop.fingerprint()
-    with shop.visitors(record):
-        run = shop.deploy("fails_later")
+def test_a_failed_migration_is_taken_back_and_the_site_serves_what_it_served(lone: Shop, record: Path) -> None:
+    before = lone.fingerprint()
+    with lone.visitors(record):
+        run = lone.deploy("fails_later")
     assert run.status == 2
     assert "FAILED in the phase migrate of fails_later" in run.words
     assert "RuntimeError: The migration failed on purpose." in run.words
@@ -95,10 +95,10 @@ def test_a_failed_migration_is_taken_back_and_the_site_serves_what_it_served(sho
         "STATE What this run had migrated is taken back: the database is as it was. shop serves the version from before"
         in run.words
     )
-    assert (shop.versions(), seen(shop, record)) == ({"1"}, {"app 1", "maintenance"})
-    assert not shop.has_migrated("orders.0002_orderline_total_cents")
-    assert shop.fingerprint()["orders_orderline"]["rows"] >= before["orders_orderline"]["rows"]
-    assert shop.deploy("v2").status == 0
+    assert (lone.versions(), seen(lone, record)) == ({"1"}, {"app 1", "maintenance"})
+    assert not lone.has_migrated("orders.0002_orderline_total_cents")
+    assert lone.fingerprint()["orders_orderline"]["rows"] >= before["orders_orderline"]["rows"]
+    assert lone.deploy("v2").status == 0
 
 
 def test_with_the_policy_hold_the_site_stays_closed_on_the_database_as_it_is(lone: Shop) -> None:
