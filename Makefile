@@ -18,7 +18,7 @@ help:
 	@echo 'make check      lint, types, unit and template tests: under two minutes'
 	@echo 'make FOLDER     the tests of one folder of tests/ alone, FOLDER is one of: $(QUICK)'
 	@echo 'make programs   those unit tests that start Ansible, pip or manage.py: two minutes more'
-	@echo 'make test       all of check, browser and django, the end-to-end tests on the demo, and the scenarios on real systemd hosts'
+	@echo 'make test       all of check, programs, browser and django, the end-to-end tests on the demo, and the scenarios on real systemd hosts'
 	@echo 'make django     the Django app over every Django that it supports, as far as there is a Python for it'
 	@echo 'make mutants    change the Django app in small ways and list what its tests do not notice; a quarter of an hour'
 	@echo 'make browser    the pages in a real browser, which is installed where root may do so'
@@ -52,10 +52,10 @@ $(QUICK): .venv/check.stamp
 programs: .venv/check.stamp
 	pytest -m programs tests/unit
 
-# Three targets at a time share the cores, those that take longest first. Logs: .logs/
-LONGEST := images check e2e molecule-default molecule-deploy programs molecule-published molecule-existing django
+# Three jobs at a time share the cores, those that take longest first. Of check's parts, django runs django_layer. Logs: .logs/
+LONGEST := e2e:2 images molecule-default molecule-deploy molecule-alternative molecule-published molecule-mariadb molecule-existing
 test: .venv/check.stamp .venv/hosts.stamp .venv/browser.stamp
-	python tests/everything.py $(LONGEST) $(filter-out $(LONGEST),$(SCENARIOS:%=molecule-%) browser)
+	python tests/everything.py $(LONGEST) $(filter-out $(LONGEST),$(SCENARIOS:%=molecule-%)) unit programs django nginx lint browser doctor
 
 django: .venv/check.stamp
 	python tests/django_versions.py

@@ -1,9 +1,9 @@
 """Run make targets side by side, in their order, and tell at a glance how each went.
 
 What a target writes goes to .logs/<target>.log; of one that fails the end is shown. Most targets wait for their hosts
-half of the time, so that a few of them share two cores well::
+half of the time, so that a few of them share two cores well; one that does two things at a time itself counts as two::
 
-    python tests/everything.py --jobs 3 check e2e molecule-default
+    python tests/everything.py --jobs 3 e2e:2 molecule-default unit
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import re
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,25 +48,37 @@ def clock(seconds: float) -> str:
     return f"{int(seconds) // 60}:{int(seconds) % 60:02}"
 
 
+def side_by_side(targets: Mapping[str, int], jobs: int) -> Iterator[Outcome]:
+    """Run targets, each counting as so many jobs, as many at a time as there is room for; give each when it has ended."""
+    waiting, running = dict(targets), dict[Future[Outcome], int]()
+    with ThreadPoolExecutor(jobs) as pool:
+        while waiting or running:
+            for target, size in list(waiting.items()):
+                if size <= jobs - sum(running.values()):
+                    running[pool.submit(run, target)] = waiting.pop(target)
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                del running[future]
+                yield future.result()
+
+
 def main() -> None:
     """Run all targets; the exit status is 1 where one has failed."""
     parser = argparse.ArgumentParser(description="Run make targets side by side.")
     parser.add_argument("--jobs", type=int, default=3)
-    parser.add_argument("targets", nargs="+", metavar="TARGET")
+    parser.add_argument("targets", nargs="+", metavar="TARGET[:JOBS]")
     options = parser.parse_args()
     LOGS.mkdir(exist_ok=True)
     began = time.monotonic()
     outcomes: list[Outcome] = []
-    with ThreadPoolExecutor(options.jobs) as pool:
-        for future in as_completed([pool.submit(run, target) for target in options.targets]):
-            outcome = future.result()
-            outcomes.append(outcome)
-            word = "ok" if outcome.succeeded else "FAILED"
-            took, now = clock(outcome.seconds), clock(time.monotonic() - began)
-            print(f"{now:>6}  {word:<7} {outcome.target:<24} {outcome.passed:>5} passed  in {took}", flush=True)
-            if not outcome.succeeded:
-                lines = (LOGS / f"{outcome.target}.log").read_text(errors="replace").splitlines()
-                print("\n".join(lines[-SHOWN_LINES:]), flush=True)
+    parts = [target.partition(":") for target in options.targets]
+    for outcome in side_by_side({target: min(int(jobs or 1), options.jobs) for target, _, jobs in parts}, options.jobs):
+        outcomes.append(outcome)
+        word = "ok" if outcome.succeeded else "FAILED"
+        took, now = clock(outcome.seconds), clock(time.monotonic() - began)
+        print(f"{now:>6}  {word:<7} {outcome.target:<24} {outcome.passed:>5} passed  in {took}", flush=True)
+        if not outcome.succeeded:
+            lines = (LOGS / f"{outcome.target}.log").read_text(errors="replace").splitlines()
+            print("\n".join(lines[-SHOWN_LINES:]), flush=True)
     failed = [outcome.target for outcome in outcomes if not outcome.succeeded]
     total = sum(outcome.passed for outcome in outcomes)
     print(f"{total} tests passed in {clock(time.monotonic() - began)}; failed: {', '.join(failed) or 'none'}")
