@@ -12,18 +12,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.intermission.django.plugins.module_utils.state import Window
 from django.core.checks.registry import registry
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import CommandError, call_command
 from django.http import HttpRequest, HttpResponse
-from django_intermission import conf, state
+from django_intermission import conf, state, writer
 from django_intermission.addresses import Proxies, parse_network
 from django_intermission.answer import preferred
 from django_intermission.checks import check_settings
+from django_intermission.decision import by_secret
 from django_intermission.signals import maintenance_changed
 from django_intermission.times import format_instant, parse_instant
 
-from django_layer.conftest import Configure, Host
+from django_layer.conftest import Configure, Host, instant
 from django_layer.project import AUTHENTICATION, EARLY, LATE, SESSIONS
 from django_layer.test_holes import OTHER
 from django_layer.visitors import Visit
@@ -291,3 +293,38 @@ def test_a_view_that_keeps_its_class_elsewhere(
 def test_networks_and_clients_at_the_edge() -> None:
     assert str(parse_network("::ffff:0:0/96")) == "0.0.0.0/0"
     assert Proxies((), False).client("", "") is None
+
+
+@pytest.mark.usefixtures("elsewhere")
+def test_what_is_still_to_begin_or_being_written_is_not_forgotten(host: Host) -> None:
+    soon = [f"soon-{number}" for number in range(writer.KEPT_WINDOWS + 5)]
+    for number, name in enumerate(soon):
+        host.state.stage(Window(id=name, site="shop", start=instant(minutes=5, seconds=number)))
+        host.state.stage(Window(id=f"begun-{number}", site="shop", start=f"2026-01-01T00:00:{number:02}Z"))
+    host.state.stage(Window(id="old", site="shop", start="2020-01-01T00:00:00Z"))
+    (host.state.windows / "old").rename(host.state.windows / ".being-written")
+    writer.StateWriter(host.path).open(state.Window(id="manage-1", site="shop", start=instant()))
+    left = set(os.listdir(host.state.windows))
+    assert {*soon, ".being-written", "manage-1"} <= left
+    assert "begun-0" not in left
+
+
+def test_a_line_of_the_journal_that_was_cut_short_ends_there(host: Host) -> None:
+    journal = host.path / "journal.jsonl"
+    journal.write_text('{"event": "op')
+    call_command("maintenance", "on", "--reason", "Disk")
+    call_command("maintenance", "off")
+    cut, *whole = journal.read_text().splitlines()
+    assert (cut, [json.loads(line)["event"] for line in whole]) == ('{"event": "op', ["opened", "closed"])
+
+
+def test_a_deploys_window_is_closed_by_force_alone(host: Host) -> None:
+    host.open("deploy-1")
+    with pytest.raises(writer.StateError, match="by a deploy"):
+        writer.StateWriter(host.path).close()
+
+
+def test_a_secret_that_is_no_text_is_the_wrong_one() -> None:
+    request = HttpRequest()
+    request.META["HTTP_X_INTERMISSION_PASS"] = "\udcff"
+    assert not by_secret(request, state.Maintenance("flag", site="shop", bypass_digest="0" * 64))
