@@ -22,6 +22,8 @@ ORIGIN = {
 }
 STAFF = {"MAINTENANCE_ALLOW_STAFF": True, "MAINTENANCE_ALLOWED_URLS": ["^/admin/"]}
 
+NEEDS_NO_HINT = ("intermission.E001", "intermission.W005", "intermission.W008")
+
 CASES: list[tuple[str, dict[str, Any], list[str]]] = [
     ("nothing set", {}, []),
     ("behind what may stand before", {"MIDDLEWARE": [SECURITY, EARLY]}, []),
@@ -90,6 +92,9 @@ def ids() -> list[str]:
 def test_findings(configure: Configure, settings: dict[str, Any], found: list[str]) -> None:
     configure(**settings)
     assert ids() == found
+    for finding in check_settings(None):
+        assert finding.msg not in (None, "None")
+        assert (finding.hint is None) == (finding.id in NEEDS_NO_HINT)
 
 
 def test_django_runs_them(configure: Configure) -> None:
