@@ -433,3 +433,23 @@ def test_who(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_it_needs_no_checks() -> None:
     assert command.Command.requires_system_checks == []
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS])
+def test_only_where_it_may_not_write_root_is_named(host: Host, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(writer.StateWriter, "open", refuse)
+    with pytest.raises(CommandError) as caught:
+        run("on")
+    assert str(caught.value).startswith(f"{host.path}: {os.strerror(number)}")
+    assert ("as root" in str(caught.value)) is (number == errno.EACCES)
+
+
+def test_debug_is_named_where_it_keeps_a_closed_site_open(host: Host, configure: Configure) -> None:
+    configure(MAINTENANCE_STATE_DIRECTORY=str(host.path), DEBUG=True)
+    assert "DEBUG" not in run("status")
+    assert "by     the flag" not in run("status")
+    host.open()
+    assert "DEBUG lets everybody pass" in run("status")
