@@ -1,7 +1,8 @@
 """Run make targets side by side, in their order, and tell at a glance how each went.
 
-What a target writes goes to .logs/<target>.log; of one that fails the end is shown. Most targets wait for their hosts
-half of the time, so that a few of them share two cores well; one that does two things at a time itself counts as two::
+What a target writes goes to .logs/<target>.log; of one that fails the end is shown, and the tests that failed are named
+once more when all is over. Most targets wait for their hosts half of the time, so that a few of them share two cores
+well; one that does two things at a time itself counts as two::
 
     python tests/everything.py --jobs 3 e2e:2 molecule-default unit
 """
@@ -25,12 +26,13 @@ SHOWN_LINES = 60
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a target went: seconds it took, and how many tests passed in it."""
+    """How a target went: seconds it took, how many tests passed in it, and pytest's lines about those that failed."""
 
     target: str
     succeeded: bool
     seconds: float
     passed: int
+    failures: tuple[str, ...]
 
 
 def run(target: str) -> Outcome:
@@ -39,8 +41,10 @@ def run(target: str) -> Outcome:
     started = time.monotonic()
     with log.open("wb") as stream:
         status = subprocess.call(["make", target], cwd=CHECKOUT, stdout=stream, stderr=stream, stdin=subprocess.DEVNULL)
-    passed = sum(int(count) for count in re.findall(r"(\d+) passed", log.read_text(errors="replace")))
-    return Outcome(target, status == 0, time.monotonic() - started, passed)
+    written = log.read_text(errors="replace")
+    passed = sum(int(count) for count in re.findall(r"(\d+) passed", written))
+    failures = tuple(re.findall(r"^(?:FAILED|ERROR) \S+::.*", written, re.MULTILINE))
+    return Outcome(target, status == 0, time.monotonic() - started, passed, failures)
 
 
 def clock(seconds: float) -> str:
@@ -81,6 +85,9 @@ def main() -> None:
             print("\n".join(lines[-SHOWN_LINES:]), flush=True)
     failed = [outcome.target for outcome in outcomes if not outcome.succeeded]
     total = sum(outcome.passed for outcome in outcomes)
+    for outcome in outcomes:
+        for line in outcome.failures:
+            print(f"{outcome.target}: {line}")
     print(f"{total} tests passed in {clock(time.monotonic() - began)}; failed: {', '.join(failed) or 'none'}")
     sys.exit(bool(failed))
 

@@ -136,6 +136,7 @@ def test_a_long_one_is_followed_by_whoever_comes(migrated: Project, job: Path) -
     assert told["running"]
     wait_until(slow.is_at_it)
     again = begin(migrated, job)
+    wait_until(lambda: "migration" in told_of(again))
     news = again.wait(0, 60)
     assert (news["progress"]["migration"], news["progress"]["number"], news["progress"]["of"]) == (
         "tea.0002_slow",
