@@ -1,8 +1,8 @@
-"""The deploy of a site on a host: who is at it, in which phase, and what has been done. One file, ``deploy.json``.
+"""The deploy of a site on a host: who is at it, in which phase, and what has been done. One file, ``.<site>.deploy.json``.
 
 The file is the deploy lock: it comes into being with link(2), which only one of two can do, and goes when the deploy is over.
-One that is left by a controller that died names its holder and the phase that it died in. ``left_behind.json`` is there for longer:
-it names the web hosts that the last deploy has left behind.
+One that is left by a controller that died names its holder and the phase that it died in. ``.<site>.left_behind.json`` is there for
+longer: it names the web hosts that the last deploy has left behind. Both lie where the group that may close the site cannot write.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class DeployRecord:
         """Name the record; nothing is read yet."""
         self.directory = directory
         self.path = directory.deploy_file
-        self.left_behind_file = directory.path / "left_behind.json"
+        self.left_behind_file = directory.left_behind_file
 
     def read(self) -> Optional[dict[str, Any]]:
         """Read the record of an unfinished deploy, None where there is none."""
@@ -62,10 +62,10 @@ class DeployRecord:
         """
         content = {"holder": holder, "release": release, "version": version, "phase": "prepare", "since": _now()}
         self.directory.make()
-        staged = self.path.with_name(f".deploy.json.{os.getpid()}")
+        staged = self.path.with_name(f"{self.path.name}.{os.getpid()}")
         try:
             with self.directory.locked():
-                write_file(staged, json.dumps(content).encode(), 0o664)
+                write_file(staged, json.dumps(content).encode(), 0o644)
                 other = self.read()
                 if other is not None and not same_holder(other["holder"], holder):
                     if not take_over:
@@ -105,7 +105,7 @@ class DeployRecord:
                 )
             if phase == LAST_PHASE or overtaken:
                 job.forget()
-            write_file(self.path, json.dumps({**content, "phase": phase}).encode(), 0o664)
+            write_file(self.path, json.dumps({**content, "phase": phase}).encode(), 0o644)
         self._record("deploy phase", holder, phase=phase, release=content.get("release"), **(details or {}))
 
     def left_behind(self) -> list[str]:
@@ -136,7 +136,7 @@ class DeployRecord:
         return True
 
     def _leave_behind(self, names: Sequence[str]) -> None:
-        write_file(self.left_behind_file, json.dumps(list(names)).encode(), 0o664)
+        write_file(self.left_behind_file, json.dumps(list(names)).encode(), 0o644)
 
     @contextlib.contextmanager
     def _kept(self, holder: dict[str, Any]) -> Iterator[Optional[dict[str, Any]]]:

@@ -247,7 +247,8 @@ class StateDirectory:
         self.pages = self.path / "pages"
         self.journal_file = self.path / "journal.jsonl"
         self.lock_file = self.path / "lock"
-        self.deploy_file = self.path / "deploy.json"
+        self.deploy_file = self.path.parent / f".{site}.deploy.json"
+        self.left_behind_file = self.path.parent / f".{site}.left_behind.json"
         self.migration_file = self.path.parent / f".{site}.migration.json"
         self.hooks_file = self.path.parent / f".{site}.hooks"
         self.jobs = self.path.parent / f".{site}.jobs"
@@ -321,7 +322,8 @@ class StateDirectory:
         if self.path.is_dir():
             with self.locked():
                 self.removable()
-                self.hooks_file.unlink(missing_ok=True)
+                for file in (self.hooks_file, self.left_behind_file):
+                    file.unlink(missing_ok=True)
                 shutil.rmtree(self.path)
         if self.jobs.is_dir():
             shutil.rmtree(self.jobs)

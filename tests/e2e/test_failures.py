@@ -195,7 +195,7 @@ def test_limit_cannot_leave_a_host_behind_on_the_old_code(shop: Shop) -> None:
 def test_a19_of_two_deploys_at_once_one_is_refused(lone: Shop, record: Path) -> None:
     with lone.visitors(record):
         first = lone.start_playbook("deploy.yml", django_release_version="v2")
-        wait_until((lone.state("web1") / "deploy.json").exists, "the first deploy has the lock")
+        wait_until((lone.state("web1").parent / ".shop.deploy.json").exists, "the first deploy has the lock")
         second = lone.deploy("v2")
         output, errors = first.communicate()
     assert (first.returncode, second.status) == (0, 2), output + errors + second.output

@@ -183,7 +183,7 @@ def final_faults(shop: Shop, version: str) -> list[str]:
     if shop.versions() != {version.removeprefix("v").replace("_", ".")}:
         faults.append(f"the nodes answer with {asked(shop)}, version {shop.versions()}")
     for node in shop.nodes:
-        left = [name for name in ("on", "deploy.json") if os.path.lexists(shop.state(node) / name)]
+        left = [name for name in ("on",) if os.path.lexists(shop.state(node) / name)]
         left += [path.name for path in shop.state(node).parent.glob(".*.json")]
         if left:
             faults.append(f"{node} is left with {', '.join(left)}")

@@ -133,11 +133,13 @@ def test_what_runs_the_site_is_named_once(template: str, tmp_path: Path) -> None
 def test_when_the_site_may_start(
     tmp_path: Path, template: str, phase: str | None, window: str | None, starts: bool
 ) -> None:
+    state = tmp_path / "shop"
+    state.mkdir()
     if phase:
-        (tmp_path / "deploy.json").write_text(json.dumps({"holder": {"user": "ann", "pid": 1}, "phase": phase}))
+        (tmp_path / ".shop.deploy.json").write_text(json.dumps({"holder": {"user": "ann", "pid": 1}, "phase": phase}))
     if window:
-        (tmp_path / "on").symlink_to(f"windows/{window}")
-    (line,) = [line for line in unit(template, tmp_path).splitlines() if line.startswith("ExecCondition=")]
+        (state / "on").symlink_to(f"windows/{window}")
+    (line,) = [line for line in unit(template, state).splitlines() if line.startswith("ExecCondition=")]
     command = shlex.split(line.partition("=")[2])
     ended = subprocess.run(command, capture_output=True, check=False)
     assert (ended.returncode == 0, ended.stderr) == (starts, b"")

@@ -169,7 +169,7 @@ def test_a_damaged_list_of_hosts_left_behind_names_none(site: StateDirectory, te
 def test_a_record_whose_begin_was_cut_short_keeps_its_holder(site: StateDirectory) -> None:
     record = DeployRecord(site)
     record.begin(ADA, "r1", take_over=False)
-    (site.path / ".deploy.json.1").hardlink_to(record.path)
+    site.deploy_file.with_name("cut-short").hardlink_to(record.path)
     assert record.held(ADA)
 
 
@@ -180,7 +180,7 @@ def test_a_planted_record_is_a_lock_that_nothing_is_read_from_or_written_to(
     victim.write_text('{"holder": {"user": "secret"}, "phase": "x"}')
     record = DeployRecord(site)
     record.path.symlink_to(victim)
-    (site.path / f".deploy.json.{os.getpid()}").symlink_to(victim)
+    site.deploy_file.with_name(f".shop.deploy.json.{os.getpid()}").symlink_to(victim)
     assert record.begin(ADA, "r1", take_over=False) == {"holder": {}, "phase": "unknown"}
     assert record.begin(ADA, "r1", take_over=True) is None
     assert not record.path.is_symlink()
@@ -190,7 +190,7 @@ def test_a_planted_record_is_a_lock_that_nothing_is_read_from_or_written_to(
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o077])
-def test_the_record_is_the_groups_whatever_the_umask(site: StateDirectory, umask: int) -> None:
+def test_the_group_reads_the_record_and_does_not_write_it_whatever_the_umask(site: StateDirectory, umask: int) -> None:
     former = os.umask(umask)
     try:
         DeployRecord(site).begin(ADA, "r1", take_over=False)
@@ -198,7 +198,7 @@ def test_the_record_is_the_groups_whatever_the_umask(site: StateDirectory, umask
         DeployRecord(site).enter("migrate", ADA)
     finally:
         os.umask(former)
-    assert {begun.st_mode & 0o7777, DeployRecord(site).path.stat().st_mode & 0o7777} == {0o664}
+    assert {begun.st_mode & 0o7777, DeployRecord(site).path.stat().st_mode & 0o7777} == {0o644}
 
 
 def test_the_first_deploy_makes_the_state_directory(tmp_path: Path) -> None:

@@ -514,7 +514,7 @@ def test_who_is_left_behind_is_known_until_a_deploy_takes_all_along(deploy: RunM
 def test_a_damaged_note_of_who_is_left_behind_names_nobody(
     deploy: RunModule, site: StateDirectory, content: str
 ) -> None:
-    (site.path / "left_behind.json").write_text(content)
+    site.left_behind_file.write_text(content)
     assert deploy("told")["left_behind"] == []
 
 
@@ -530,12 +530,12 @@ def test_the_deploy_lock_says_who_has_it(deploy: RunModule) -> None:
 
 
 def test_a_damaged_deploy_lock_says_so(deploy: RunModule, site: StateDirectory) -> None:
-    (site.path / "deploy.json").write_text("{")
+    site.deploy_file.write_text("{")
     assert deploy("begun")["msg"].startswith("somebody on an unknown controller is deploying shop")
 
 
 def test_a_planted_deploy_lock_does_not_steer_the_terminal(deploy: RunModule, site: StateDirectory) -> None:
-    (site.path / "deploy.json").write_text(json.dumps({"holder": {"user": "\x1b[2Jada"}, "since": "\x9b"}))
+    site.deploy_file.write_text(json.dumps({"holder": {"user": "\x1b[2Jada"}, "since": "\x9b"}))
     assert deploy("begun")["msg"].startswith("?[2Jada on an unknown controller is deploying shop since ? ")
 
 
