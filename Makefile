@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 QUICK := unit nginx doctor django_layer
 SCENARIOS := $(patsubst molecule/%/molecule.yml,%,$(wildcard molecule/*/molecule.yml))
 
-.PHONY: help demo demo-stop check lint $(QUICK) programs test django mutants browser images e2e $(SCENARIOS:%=molecule-%) faults soak bench clean
+.PHONY: help demo demo-stop check lint docs $(QUICK) programs test django mutants browser images e2e $(SCENARIOS:%=molecule-%) faults soak bench clean
 .DELETE_ON_ERROR:
 
 help:
@@ -19,6 +19,7 @@ help:
 	@echo 'make FOLDER     the tests of one folder of tests/ alone, FOLDER is one of: $(QUICK)'
 	@echo 'make programs   those unit tests that start Ansible, pip or manage.py: two minutes more'
 	@echo 'make test       all of check, programs, browser and django, the end-to-end tests on the demo, and the scenarios on real systemd hosts'
+	@echo 'make docs       write the variables of each role into its README.md, from its meta/argument_specs.yml'
 	@echo 'make django     the Django app over every Django that it supports, as far as there is a Python for it'
 	@echo 'make mutants    change the Django app in small ways and list what its tests do not notice; a quarter of an hour'
 	@echo 'make browser    the pages in a real browser, which is installed where root may do so'
@@ -41,9 +42,12 @@ check: .venv/check.stamp
 lint: .venv/check.stamp
 	ruff check .
 	ruff format --check .
-	mypy plugins demo/*.py tests benchmarks molecule/*.py molecule/*/*.py molecule/*/tests roles/django_release/files/*/django_intermission
+	mypy plugins demo/*.py docs/*.py tests benchmarks molecule/*.py molecule/*/*.py molecule/*/tests roles/django_release/files/*/django_intermission
 	yamllint --strict .
 	ansible-lint
+
+docs: .venv/check.stamp
+	python docs/roles.py
 
 # One process for each folder, not two that import everything for all of them
 $(QUICK): .venv/check.stamp

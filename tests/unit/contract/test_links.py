@@ -8,12 +8,15 @@ from pathlib import Path
 import pytest
 
 CHECKOUT = Path(__file__).parents[3]
-PAGES = sorted([CHECKOUT / "README.md", *(CHECKOUT / "docs").glob("*.md")])
+PAGES = [
+    CHECKOUT / "README.md",
+    *(page for where in ("docs/*.md", "roles/*/README.md") for page in sorted(CHECKOUT.glob(where))),
+]
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
 PROOF = re.compile(r"`((?:tests|molecule)/[\w/.]+)`")
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.name))
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(CHECKOUT)))
 def test_exists(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     named = [page.parent / link for link in LINK.findall(text)] + [CHECKOUT / name for name in PROOF.findall(text)]
@@ -22,4 +25,4 @@ def test_exists(page: Path) -> None:
 
 def test_every_page_is_reached_from_the_readme() -> None:
     linked = LINK.findall((CHECKOUT / "README.md").read_text(encoding="utf-8"))
-    assert [page.name for page in PAGES if page.parent.name == "docs" and f"docs/{page.name}" not in linked] == []
+    assert [str(page) for page in PAGES[1:] if str(page.relative_to(CHECKOUT)) not in linked] == []

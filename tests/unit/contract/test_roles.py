@@ -1,22 +1,27 @@
-"""What the roles promise: every input is specified, documented, used, and named after its role."""
+"""What the roles promise: every input is specified, documented in its README, used, and named after its role."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from docs import roles
 
 CHECKOUT = Path(__file__).parents[3]
 ROLES = sorted(path for path in (CHECKOUT / "roles").iterdir() if path.is_dir())
 PRODUCT = ("roles", "playbooks")
+EXAMPLE = re.compile(r"```yaml\n(.*?)```", re.DOTALL)
 
 each_role = pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
 
 
+@cache
 def read(path: Path) -> Any:
     return (yaml.safe_load(path.read_text()) or {}) if path.exists() else {}
 
@@ -88,6 +93,61 @@ def test_what_has_no_default_stands_in_the_defaults_as_a_comment(role: Path) -> 
     without = {name for name, spec in options(role).items() if "default" not in spec}
     assert commented(role) - set(defaults(role)) >= without
     assert commented(role) <= set(options(role)), "a comment names what is no input"
+
+
+def refused(inputs: dict[str, Any], options: dict[str, Any]) -> list[str]:
+    """Give what Ansible has against the inputs; those that a template makes cannot be judged here."""
+    known = {name: value for name, value in inputs.items() if not (isinstance(value, str) and "{{" in value)}
+    specified = {
+        name: {key: value for key, value in options[name].items() if key not in ("default", "required")}
+        for name in known
+        if name in options
+    }
+    messages: list[str] = ArgumentSpecValidator(specified).validate(known).error_messages
+    return messages
+
+
+@each_role
+def test_defaults_are_what_the_specification_allows(role: Path) -> None:
+    assert refused(defaults(role), options(role)) == []
+
+
+@each_role
+def test_the_readme_says_what_the_specification_says(role: Path) -> None:
+    assert (role / "README.md").read_text(encoding="utf-8") == roles.readme(role), "make docs writes it"
+
+
+def examples(role: Path) -> Iterator[dict[str, Any]]:
+    """Give each mapping in the examples of a role's README."""
+    queue = [yaml.safe_load(text) for text in EXAMPLE.findall((role / "README.md").read_text(encoding="utf-8"))]
+    while queue:
+        part = queue.pop(0)
+        if isinstance(part, dict):
+            yield part
+            queue += part.values()
+        elif isinstance(part, list):
+            queue += part
+
+
+@each_role
+def test_the_readmes_example_names_inputs_and_entry_points_that_are_there(role: Path) -> None:
+    everything = {name: option for each in ROLES for name, option in options(each).items()}
+    parts = list(examples(role))
+    used = {name: value for part in parts for name, value in part.get("vars", {}).items() if name != "ansible_become"}
+    assert refused(used, everything) == []
+    assert any(name.startswith(f"{role.name}_") for name in used)
+    named = [part for part in parts if "tasks_from" in part]
+    assert [
+        part
+        for part in named
+        if part["tasks_from"] not in entry_points(CHECKOUT / "roles" / part["name"].split(".")[2])
+    ] == []
+    whole = re.findall(r"intermission\.django\.(\w+)", (role / "README.md").read_text(encoding="utf-8"))
+    assert [
+        name
+        for name in whole
+        if not (CHECKOUT / "roles" / name).exists() and not (CHECKOUT / f"playbooks/{name}.yml").exists()
+    ] == []
 
 
 @each_role
