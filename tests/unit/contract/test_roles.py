@@ -150,6 +150,15 @@ def test_the_readmes_example_names_inputs_and_entry_points_that_are_there(role: 
     ] == []
 
 
+@pytest.mark.parametrize("role", [role for role in ROLES if role.name != "intermission"], ids=lambda role: role.name)
+def test_the_docs_name_no_input_that_is_not_there(role: Path) -> None:
+    """But for the shared role's, whose prefix metrics have too."""
+    pages = [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").glob("*.md"))]
+    named = re.findall(rf"(?<![\w/.-]){role.name}_\w+", "\n".join(page.read_text(encoding="utf-8") for page in pages))
+    assert named
+    assert set(named) <= set(options(role))
+
+
 @each_role
 def test_what_is_required_has_no_default(role: Path) -> None:
     assert [name for name, spec in options(role).items() if spec.get("required") and "default" in spec] == []
