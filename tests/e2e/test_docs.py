@@ -30,10 +30,12 @@ def commands(page: Path) -> list[str]:
 
 
 def all_commands() -> list[str]:
-    """Every command once, in the order of the pages; the one that opens the site again wherever a page has it."""
+    """Every command once, in the order of the pages; the one that opens the site again wherever a page has it and it may be closed."""
     found: list[str] = []
     for page in PAGES:
-        found += [command for command in commands(page) if command not in found or command == OFF]
+        for command in commands(page):
+            if command not in found or (command == OFF and found[-1] != OFF):
+                found.append(command)
     return found
 
 
