@@ -13,6 +13,7 @@ PAGES = [
     *(page for where in ("docs/*.md", "roles/*/README.md") for page in sorted(CHECKOUT.glob(where))),
 ]
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
+MARK = re.compile("[¹²³⁴-⁹][⁰¹²³⁴-⁹]?")
 PROOF = re.compile(r"`((?:tests|molecule)/[\w/.]+)`")
 
 
@@ -26,3 +27,12 @@ def test_exists(page: Path) -> None:
 def test_every_page_is_reached_from_the_readme() -> None:
     linked = LINK.findall((CHECKOUT / "README.md").read_text(encoding="utf-8"))
     assert [str(page) for page in PAGES[1:] if str(page.relative_to(CHECKOUT)) not in linked] == []
+
+
+def test_each_row_of_the_comparison_has_its_evidence() -> None:
+    table, _, evidence = (CHECKOUT / "docs/comparison.md").read_text(encoding="utf-8").partition("Where it says yes")
+    rows = [line.split(" | ") for line in table.splitlines() if line.startswith("| ") and " | Intermission" not in line]
+    assert len(rows) > 20
+    marked = {row[0]: set(MARK.findall(row[1])) for row in rows}
+    assert [row for row, marks in marked.items() if not marks] == []
+    assert set().union(*marked.values()) == set(MARK.findall(evidence))
