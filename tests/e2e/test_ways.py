@@ -37,23 +37,32 @@ def test_what_the_code_from_before_can_live_with_is_migrated_while_the_site_serv
     assert "opened" not in {entry["event"] for entry in lone.journal()[-8:]}
 
 
-def test_a_release_that_the_first_host_does_not_answer_with_starts_on_no_other(
+def test_a_release_that_the_first_host_does_not_answer_with_starts_on_no_other_and_closes_nothing(
     shop: Shop, record: Path, tmp_path: Path
 ) -> None:
+    """Also with the policy hold, where it was migrated while the site served: what served before lives with that."""
     wanted = {
         "django_release_smoke_tests": [{"path": "/orders/", "contains": "version 1<"}],
         "django_release_smoke_seconds": 2,
+        "django_release_on_failure": "hold",
     }
     with shop.visitors(record):
-        run = shop.deploy("v1_1", django_release_summary_file=str(tmp_path / "deploy.json"), **wanted)
+        run = shop.deploy("v1_2", django_release_summary_file=str(tmp_path / "deploy.json"), **wanted)
     assert run.status == 2
-    assert "FAILED in the phase activate of v1_1" in run.words
-    assert (shop.versions(), seen(shop, record)) == ({"1"}, {"app 1", "app 1.1"})
+    assert "FAILED in the phase activate of v1_2" in run.words
+    assert "serves the version from before" in run.words
+    assert "on the database as it is now. The database is migrated (orders.0002_order_note)" in run.words
+    assert (shop.versions(), seen(shop, record)) == ({"1"}, {"app 1", "app 1.2"})
+    assert shop.has_migrated("orders.0002_order_note")
     assert {answer.version for answer in read_answers(record) if answer.node == "web2"} == {"1"}
     summary = json.loads((tmp_path / "deploy.json").read_text())
     assert (summary["succeeded"], summary["outcome"]) == (False, "failed in the phase activate")
     assert [failure.partition(":")[0] for failure in summary["failures"]] == ["web1"]
-    assert (summary["way"], summary["migrations"], summary["closed_seconds"]) == ("restart", [], 0.0)
+    assert (summary["way"], summary["migrations"], summary["closed_seconds"]) == (
+        "serving",
+        ["orders.0002_order_note"],
+        0.0,
+    )
 
 
 def test_the_operator_has_the_last_word_on_the_way_and_programs_get_a_summary(lone: Shop, tmp_path: Path) -> None:

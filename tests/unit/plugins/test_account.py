@@ -31,7 +31,7 @@ ACCOUNT = f"""
     __django_release_label: v2
     __django_release_id: abc
     __django_release_touched: true
-    __django_release_goes_back: false
+    __django_release_stays_closed: true
     __django_release_is_back: false
     __django_release_overtaken_hosts: []
     __django_release_needs_window: true

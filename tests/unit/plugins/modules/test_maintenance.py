@@ -461,6 +461,7 @@ def test_setting_that_no_environment_can_have(setting: RunModule, tmp_path: Path
 def test_absent_in_check_mode_for_real_and_again(window: RunModule, site: StateDirectory) -> None:
     window(state="open")
     window(state="closed")
+    site.left_behind_file.write_text('["web3"]')
     assert window(check=True, state="absent")["changed"] is True
     assert site.pages.is_dir()
     done = window(state="absent")
