@@ -71,7 +71,7 @@ def main(arguments: list[str], root: str, hooks: Optional[str] = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    options = _parser().parse_args(arguments, argparse.Namespace(hooks=hooks))
+    options = make_parser().parse_args(arguments, argparse.Namespace(hooks=hooks))
     try:
         options.run(options, root)
         sys.stdout.flush()
@@ -98,7 +98,8 @@ def _complain(message: str, status: int) -> int:
     return status
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+    """Make what reads the command's arguments, of which its completion and its manual page are made too."""
     parser = argparse.ArgumentParser(
         prog="intermission", description="Maintenance of the sites on this host.", allow_abbrev=False
     )

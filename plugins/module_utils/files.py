@@ -9,7 +9,7 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Optional, Union
 
@@ -137,3 +137,18 @@ def replace_symlink(link: Path, target: str) -> None:
         partial.unlink(missing_ok=True)
         raise
     sync_directory(link.parent)
+
+
+def is_empty(directory: Path) -> bool:
+    """Tell whether a directory is there and has nothing in it. Raises OSError."""
+    return directory.is_dir() and not any(directory.iterdir())
+
+
+def remove_empty(directories: Iterable[Path]) -> bool:
+    """Remove those of the directories that are there and have nothing in them; gives whether there were any. Raises OSError."""
+    removed = False
+    for directory in directories:
+        if is_empty(directory):
+            directory.rmdir()
+            removed = True
+    return removed

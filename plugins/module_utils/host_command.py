@@ -1,6 +1,7 @@
-"""The file that is the command ``intermission`` on a host: one zip that Python runs, made of this collection's own modules.
+"""The files of the command ``intermission`` on a host.
 
-Not compressed and dated to the epoch of zip, so that the same version is the same bytes whatever made it.
+The command is one zip that Python runs, made of this collection's own modules: not compressed and dated to the epoch of
+zip, so that the same version is the same bytes whatever made it.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Optional
 
 from ansible_collections.intermission.django.plugins.module_utils import command_line
+from ansible_collections.intermission.django.plugins.module_utils.command_help import completion, man_page
 
 PACKAGE = command_line.__name__.rpartition(".")[0]
 PARTS = (
@@ -36,6 +38,10 @@ PARTS = (
 )
 INTERPRETER = b"#!/usr/bin/python3 -I\n"
 MODE = 0o755
+HELP_MODE = 0o644
+COMPLETIONS = "bash-completion/completions"
+MANUALS = "man/man1"
+SHARED = (COMPLETIONS, "bash-completion", MANUALS)
 MAIN = """\
 import sys
 
@@ -45,6 +51,17 @@ VERSION = {version!r}
 
 sys.exit(main(sys.argv[1:], {state_root!r}, {hooks!r}))
 """
+
+
+def files(
+    path: Path, state_root: str, hooks: Optional[str] = None, share: Optional[Path] = None
+) -> dict[Path, tuple[bytes, int]]:
+    """Give content and mode of each file: the command and, below ``share``, its completion and its manual page."""
+    wanted = {path: (build(state_root, hooks), MODE)}
+    if share:
+        wanted[share / COMPLETIONS / path.name] = (completion(path.name, state_root).encode(), HELP_MODE)
+        wanted[share / MANUALS / f"{path.name}.1"] = (man_page(path.name, state_root, hooks).encode(), HELP_MODE)
+    return wanted
 
 
 def build(state_root: str, hooks: Optional[str] = None) -> bytes:
@@ -73,9 +90,11 @@ def _source(part: str) -> str:
 
 
 def describe(content: Optional[bytes]) -> str:
-    """Tell which command a file is, for a diff; empty where there is none."""
+    """Tell what a file is, for a diff: of the command version and digest; empty where there is none."""
     if content is None:
         return ""
+    if not content.startswith(b"#!"):
+        return content.decode(errors="replace")
     version = re.search(rb"^VERSION = '([^']+)'$", content, re.MULTILINE)
     return f"version: {version.group(1).decode() if version else 'unknown'}\nsha256: {hashlib.sha256(content).hexdigest()}\n"
 

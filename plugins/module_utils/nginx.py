@@ -72,11 +72,6 @@ def rests(files: dict[str, Optional[str]], service: Service) -> bool:
     return not any(content is not None for content in files.values()) or service.running()
 
 
-def empty(directories: list[str]) -> list[Path]:
-    """Find the directories that are there and have nothing in them."""
-    return [Path(name) for name in directories if Path(name).is_dir() and not any(Path(name).iterdir())]
-
-
 def apply(
     files: dict[str, Optional[str]],
     pending: Path,

@@ -84,11 +84,11 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.intermission.django.plugins.module_utils.files import is_empty, remove_empty
 from ansible_collections.intermission.django.plugins.module_utils.nginx import (
     NginxError,
     apply,
     changes,
-    empty,
     read_page,
     rests,
     write_pages,
@@ -126,6 +126,7 @@ def main() -> None:
     commands = module.params["commands"]
     service = Service("Nginx", commands, module.params["seconds"])
     pending = Path(module.params["pending"])
+    tidy = [Path(directory) for directory in module.params["tidy"]]
     former = {str(path): old or "" for path, (old, _) in changes(files).items()}
     told = {
         path: (old, new if old else f"{len(new or '')} characters\n")
@@ -138,14 +139,12 @@ def main() -> None:
     ]
     try:
         if module.check_mode:
-            changed = bool(different or empty(module.params["tidy"])) or pending.exists() or not rests(files, service)
+            changed = bool(different or any(map(is_empty, tidy))) or pending.exists() or not rests(files, service)
         else:
             changed = write_pages(pages)
             tried = {path: content for path, content in wanted.items() if path in waiting}
             changed = apply(files, pending, commands["test"], service, tried) or changed
-            for directory in empty(module.params["tidy"]):
-                directory.rmdir()
-                changed = True
+            changed = remove_empty(tidy) or changed
     except (NginxError, ServiceError, OSError) as error:
         module.fail_json(msg=str(error), diff=diff, former=former)
     module.exit_json(changed=changed, diff=diff, waiting=waiting, former=former)

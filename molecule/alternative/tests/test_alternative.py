@@ -137,6 +137,8 @@ def test_hooks_run_around_a_window_and_behind_one_that_closes_by_itself(host: Ho
         "/var/lib/intermission",
         "/var/backups/tearoom",
         "/usr/local/bin/intermission",
+        "/usr/local/share/bash-completion/completions/intermission",
+        "/usr/local/share/man/man1/intermission.1",
         "/etc/nginx/snippets/intermission-tearoom.conf",
         "/etc/nginx/conf.d/intermission-tearoom.conf",
         "/etc/systemd/system/tearoom.service",
@@ -156,6 +158,8 @@ def test_nothing_is_where_the_defaults_would_have_it(host: Host, path: str) -> N
         ("/srv/tea/backups", "tea", 0o700),
         ("/run/tea/http.sock", "www-data", 0o600),
         ("/etc/nginx/intermission/intermission-tearoom.conf", "root", 0o644),
+        ("/opt/share/bash-completion/completions/tea-maintenance", "root", 0o644),
+        ("/opt/share/man/man1/tea-maintenance.1", "root", 0o644),
         ("/etc/systemd/system/tea-app-worker-beat.service", "root", 0o644),
     ],
 )

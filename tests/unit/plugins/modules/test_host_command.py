@@ -30,8 +30,8 @@ def test_install_in_check_mode_for_real_and_again(run_module: RunModule, tmp_pat
     path = tmp_path / "intermission"
     arguments = {"path": str(path), "state_root": str(tmp_path / "state")}
     told = run_module("host_command", arguments, True)
-    assert (told["changed"], told["diff"]["before"], path.exists()) == (True, "", False)
-    assert told["diff"]["after"].startswith(f"version: {VERSION}\nsha256: ")
+    assert (told["changed"], told["diff"][0]["before"], path.exists()) == (True, "", False)
+    assert told["diff"][0]["after"].startswith(f"version: {VERSION}\nsha256: ")
     assert run_module("host_command", arguments)["changed"] is True
     assert (path.stat().st_mode & 0o7777, os.access(path, os.X_OK)) == (0o755, True)
     written = path.stat()
@@ -51,8 +51,38 @@ def test_another_version_another_mode_or_another_root_is_a_change(run_module: Ru
     path.write_bytes(path.read_bytes().replace(f"VERSION = '{VERSION}'".encode(), b"VERSION = '0.0.9'"))
     changed = run_module("host_command", arguments)
     assert changed["changed"] is True
-    assert changed["diff"]["before"].startswith("version: 0.0.9\n")
+    assert changed["diff"][0]["before"].startswith("version: 0.0.9\n")
     assert run_module("host_command", {**arguments, "state_root": "/srv/state"}, True)["changed"] is True
+
+
+def test_completion_and_manual_come_and_go_with_the_command(run_module: RunModule, tmp_path: Path) -> None:
+    share, path = tmp_path / "share", tmp_path / "tea-room"
+    files = [share / "bash-completion/completions/tea-room", share / "man/man1/tea-room.1"]
+    (share / "man").mkdir(parents=True)
+    arguments = {"path": str(path), "state_root": str(tmp_path / "state"), "share": str(share)}
+    told = run_module("host_command", arguments, True)
+    assert [change["after_header"] for change in told["diff"]] == [str(path), *map(str, files)]
+    assert "complete -F _tea_room" in told["diff"][1]["after"]
+    assert list(share.rglob("*")) == [share / "man"]
+    assert run_module("host_command", arguments)["diff"] == told["diff"]
+    assert [file.stat().st_mode & 0o7777 for file in files] == [0o644, 0o644]
+    assert [file.parent.stat().st_mode & 0o7777 for file in files] == [0o755, 0o755]
+    assert run_module("host_command", arguments)["changed"] is False
+    files[1].write_text("another version's")
+    assert [change["before"] for change in run_module("host_command", arguments)["diff"]] == ["another version's"]
+
+    removal = {**arguments, "state": "absent"}
+    files[0].with_name("of-another").touch()
+    told = run_module("host_command", removal, True)
+    assert (told["changed"], path.exists(), len(told["diff"])) == (True, True, 3)
+    assert run_module("host_command", removal)["changed"] is True
+    assert sorted(entry.name for entry in share.rglob("*")) == ["bash-completion", "completions", "man", "of-another"]
+    assert (path.exists(), run_module("host_command", removal)["changed"]) == (False, False)
+    files[0].with_name("of-another").unlink()
+    assert run_module("host_command", removal, True)["changed"] is True, "a removal that was cut short is finished"
+    assert run_module("host_command", removal)["changed"] is True
+    assert list(share.rglob("*")) == [share / "man"]
+    assert run_module("host_command", removal)["changed"] is False
 
 
 def test_a_directory_that_is_missing_says_what_to_do(run_module: RunModule, tmp_path: Path) -> None:
@@ -90,7 +120,7 @@ def test_the_command_can_be_made_out_of_a_zip(tmp_path: Path) -> None:
     payload = tmp_path / "payload.zip"
     source = Path(str(importlib.import_module(f"{PACKAGE}.host_command").__file__)).parent
     with zipfile.ZipFile(payload, "w") as archive:
-        for part in (*PARTS, "host_command"):
+        for part in (*PARTS, "command_help", "host_command"):
             archive.write(source / f"{part}.py", f"{PACKAGE.replace('.', '/')}/{part}.py")
         for depth in range(1, PACKAGE.count(".") + 2):
             archive.writestr("/".join([*PACKAGE.split(".")[:depth], "__init__.py"]), "")
