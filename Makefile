@@ -10,6 +10,7 @@ QUICK := unit nginx doctor django_layer
 SCENARIOS := $(patsubst molecule/%/molecule.yml,%,$(wildcard molecule/*/molecule.yml))
 
 .PHONY: help demo demo-stop check lint docs $(QUICK) programs test django mutants browser images e2e $(SCENARIOS:%=molecule-%) faults soak bench clean
+.PHONY: changelog release-check
 .DELETE_ON_ERROR:
 
 help:
@@ -27,6 +28,8 @@ help:
 	@echo 'make faults     the kill matrix: a deploy whose controller is killed at each of its tasks, under load; and other faults. Hours'
 	@echo 'make soak       a hundred deploys in a row under load, with faults that a seed chooses (SOAK_DEPLOYS=, FAULTS_SEED=)'
 	@echo 'make bench      speed, as ratios measured in one run'
+	@echo 'make changelog  CHANGELOG.md, of the fragments in changelogs/, for the version in galaxy.yml; they end with that'
+	@echo 'make release-check VERSION=x.y.z  all that has to be so before a release: a list, each with ok or FAILED'
 	@echo 'make clean      end the demo and remove what the targets made'
 
 demo: .venv/demo.stamp
@@ -42,9 +45,10 @@ check: .venv/check.stamp
 lint: .venv/check.stamp
 	ruff check .
 	ruff format --check .
-	mypy plugins demo/*.py docs/*.py tests benchmarks molecule/*.py molecule/*/*.py molecule/*/tests roles/django_release/files/*/django_intermission
+	mypy plugins demo/*.py docs/*.py tests benchmarks release molecule/*.py molecule/*/*.py molecule/*/tests roles/django_release/files/*/django_intermission
 	yamllint --strict .
 	ansible-lint
+	antsibull-changelog lint
 
 docs: .venv/check.stamp
 	python docs/roles.py
@@ -96,6 +100,12 @@ $(SCENARIOS:%=molecule-%): molecule-%: .venv/hosts.stamp
 
 bench: .venv/bench.stamp
 	python -m benchmarks
+
+changelog: .venv/check.stamp
+	antsibull-changelog release
+
+release-check: .venv/check.stamp
+	python release/check.py "$(VERSION)"
 
 clean:
 	if [ -x .venv/bin/python ]; then .venv/bin/python demo/demo.py stop; fi
