@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 CHECKOUT = Path(__file__).parents[3]
-FRAGMENTS = sorted((CHECKOUT / "changelogs" / "fragments").iterdir())
+FRAGMENTS = sorted((CHECKOUT / "changelogs" / "fragments").glob("*.yml"))
 CONFIG: dict[str, Any] = yaml.safe_load((CHECKOUT / "changelogs" / "config.yaml").read_text(encoding="utf-8"))
 COMPONENTS = {path.name for path in (CHECKOUT / "roles").iterdir()} | {"playbooks", "modules", "roles"}
 
