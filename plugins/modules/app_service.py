@@ -10,7 +10,7 @@ module: app_service
 short_description: Start, stop or reload a service that is known by its commands
 version_added: 0.1.0
 description:
-  - The seam between the platforms: what a service is, systemd unit, supervisor program or daemon, only its four commands know.
+  - The seam between the platforms. What a service is, systemd unit, supervisor program or daemon, only its four commands know.
 attributes:
   check_mode:
     support: full

@@ -10,7 +10,7 @@ module: deploy_record
 short_description: Hold the deploy lock of a site on a host, and note the phases of the deploy
 version_added: 0.1.0
 description:
-  - The record is the lock: it names the run that holds it and the phase that it is in.
+  - The record is the lock. It names the run that holds it and the phase that it is in.
   - Where the run that holds it was started on this controller and has died, the lock is taken over.
 attributes:
   check_mode:

@@ -10,7 +10,7 @@ module: source_archive
 short_description: Make a site's source into an archive that is named by its content
 version_added: 0.1.0
 description:
-  - Fetches a git repository, a directory or an archive on the controller and packs what is to be deployed. Run with C(delegate_to: localhost).
+  - Fetches a git repository, a directory or an archive on the controller and packs what is to be deployed. Run it delegated to localhost.
   - The same content gives the same id, whatever its version is called.
 attributes:
   check_mode:

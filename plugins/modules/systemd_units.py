@@ -12,7 +12,7 @@ version_added: 0.1.0
 description:
   - Writes all units of a site, makes systemd load and enable them, and removes those that the site had before and no longer has.
   - Timers and paths are started, all else is not.
-  - A file that a unit says it writes, in a line C(# Writes: /path), is removed with the unit.
+  - "A file that a unit says it writes, in a line C(# Writes: /path), is removed with the unit."
   - Where systemd does not take a unit, the former ones are put back. A unit of other origin is never written over.
 attributes:
   check_mode:

@@ -10,7 +10,7 @@ module: wheelhouse
 short_description: Make all wheels that a release needs on a kind of host
 version_added: 0.1.0
 description:
-  - Downloads the wheels of a release's requirements for another Python and platform, as one tar. Run with C(delegate_to: localhost).
+  - Downloads the wheels of a release's requirements for another Python and platform, as one tar. Run it delegated to localhost.
   - Made once for each set of requirements and each target, and kept; those used last stay. The pip settings of the user who runs it count.
 attributes:
   check_mode:
@@ -37,7 +37,7 @@ options:
     description: Which wheels the host can use, as the module M(intermission.django.release) tells it.
     type: dict
     required: true
-    options:
+    suboptions:
       python:
         description: Version of the Python.
         type: str
