@@ -10,7 +10,7 @@ QUICK := unit nginx doctor django_layer
 SCENARIOS := $(patsubst molecule/%/molecule.yml,%,$(wildcard molecule/*/molecule.yml))
 
 .PHONY: help demo demo-stop check lint docs $(QUICK) programs test django mutants browser images e2e $(SCENARIOS:%=molecule-%) faults soak bench clean
-.PHONY: changelog release-check
+.PHONY: changelog package release-check
 .DELETE_ON_ERROR:
 
 help:
@@ -19,11 +19,12 @@ help:
 	@echo 'make check      lint, types, unit and template tests: under two minutes'
 	@echo 'make FOLDER     the tests of one folder of tests/ alone, FOLDER is one of: $(QUICK)'
 	@echo 'make programs   those unit tests that start Ansible, pip or manage.py: two minutes more'
-	@echo 'make test       all of check, programs, browser and django, the end-to-end tests on the demo, and the scenarios on real systemd hosts'
+	@echo 'make test       all of check, programs, package, browser and django, the end-to-end tests on the demo, and the scenarios on real systemd hosts'
 	@echo 'make docs       write the variables of each role into its README.md, from its meta/argument_specs.yml'
 	@echo 'make django     the Django app over every Django that it supports, as far as there is a Python for it'
 	@echo 'make mutants    change the Django app in small ways and list what its tests do not notice; a quarter of an hour'
 	@echo 'make browser    the pages in a real browser, which is installed where root may do so'
+	@echo 'make package    the artifact that is published: built, installed in an empty directory, and used there'
 	@echo 'make molecule-S one scenario alone, S is one of: $(SCENARIOS)'
 	@echo 'make faults     the kill matrix: a deploy whose controller is killed at each of its tasks, under load; and other faults. Hours'
 	@echo 'make soak       a hundred deploys in a row under load, with faults that a seed chooses (SOAK_DEPLOYS=, FAULTS_SEED=)'
@@ -63,7 +64,7 @@ programs: .venv/check.stamp
 # Three jobs at a time share the cores, those that take longest first. Of check's parts, django runs django_layer. Logs: .logs/
 LONGEST := e2e:2 images molecule-default molecule-deploy molecule-alternative molecule-published molecule-mariadb molecule-existing
 test: .venv/check.stamp .venv/hosts.stamp .venv/browser.stamp
-	python tests/everything.py $(LONGEST) $(filter-out $(LONGEST),$(SCENARIOS:%=molecule-%)) unit programs django nginx lint browser doctor
+	python tests/everything.py $(LONGEST) $(filter-out $(LONGEST),$(SCENARIOS:%=molecule-%)) unit programs django nginx lint browser doctor package
 
 django: .venv/check.stamp
 	python tests/django_versions.py
@@ -78,6 +79,9 @@ browser: .venv/browser.stamp
 		&& DEBIAN_FRONTEND=noninteractive $(CHROMIUM) -q -o DPkg::Lock::Timeout=300; } \
 		|| { echo 'Chromium is not here. On Debian, as root: $(CHROMIUM)' >&2; exit 1; }
 	pytest --durations=5 tests/browser
+
+package: .venv/package.stamp
+	pytest --durations=5 tests/package
 
 # Each worker makes a demo for itself. In the order of the files, so that what test_demo.py looks at is as the demo left it.
 e2e: .venv/hosts.stamp
