@@ -10,7 +10,7 @@ QUICK := unit nginx doctor django_layer
 SCENARIOS := $(patsubst molecule/%/molecule.yml,%,$(wildcard molecule/*/molecule.yml))
 
 .PHONY: help demo demo-stop check lint docs $(QUICK) programs test django mutants browser images e2e $(SCENARIOS:%=molecule-%) faults soak bench clean
-.PHONY: changelog package release-check
+.PHONY: changelog package release-check sanity
 .DELETE_ON_ERROR:
 
 help:
@@ -25,6 +25,7 @@ help:
 	@echo 'make mutants    change the Django app in small ways and list what its tests do not notice; a quarter of an hour'
 	@echo 'make browser    the pages in a real browser, which is installed where root may do so'
 	@echo 'make package    the artifact that is published: built, installed in an empty directory, and used there'
+	@echo 'make sanity     the linters of Ansible itself on that artifact: ansible-test sanity and antsibull-docs; five minutes'
 	@echo 'make molecule-S one scenario alone, S is one of: $(SCENARIOS)'
 	@echo 'make faults     the kill matrix: a deploy whose controller is killed at each of its tasks, under load; and other faults. Hours'
 	@echo 'make soak       a hundred deploys in a row under load, with faults that a seed chooses (SOAK_DEPLOYS=, FAULTS_SEED=)'
@@ -82,6 +83,9 @@ browser: .venv/browser.stamp
 
 package: .venv/package.stamp
 	pytest --durations=5 tests/package
+
+sanity: .venv/sanity.stamp
+	python tests/ansible_sanity.py
 
 # Each worker makes a demo for itself. In the order of the files, so that what test_demo.py looks at is as the demo left it.
 e2e: .venv/hosts.stamp

@@ -20,7 +20,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
         """Print and change nothing."""
         result: dict[str, Any] = super().run(tmp, task_vars)
-        _, arguments = self.validate_argument_spec({"text": {"type": "str", "required": True}})
+        arguments = self.validate_argument_spec({"text": {"type": "str", "required": True}})[1]
         Display().display(printable(arguments["text"], kept="\n\t"))
         result["changed"] = False
         return result

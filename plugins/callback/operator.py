@@ -4,10 +4,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from ansible.plugins.callback.default import CallbackModule as DefaultCallback
-
 DOCUMENTATION = r"""
 name: operator
 type: stdout
@@ -23,6 +19,9 @@ requirements:
   - set as C(stdout_callback) in ansible.cfg
 """
 
+from typing import Any
+
+from ansible.plugins.callback.default import CallbackModule as DefaultCallback
 
 FORMATS = ("maintenance_window_format", "maintenance_page_doctor_format")
 

@@ -1,5 +1,6 @@
 """The command ``intermission``: open, close and look at the windows of the sites on this host, without a controller."""
 
+# This runs as a program, which prints # pylint: disable=ansible-bad-function
 from __future__ import annotations
 
 import argparse

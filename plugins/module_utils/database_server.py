@@ -262,9 +262,9 @@ class Server:
             return [f"start {self.label}, create the user {self.user} and the database {self.name}"], [], []
         former = self.former(state) if self.keeps_former else []
         statements = self.statements(state)
-        done, files = [what for what, _ in statements], []
+        done, files = [what for what, _sql in statements], []
         if statements and not check:
-            self.run("".join(f"{sql};\n" for _, sql in statements))
+            self.run("".join(f"{sql};\n" for _what, sql in statements))
         for before, after in self.allow(state, check):
             files.append({"before": before, "after": after})
             done.append("let the clients in")
@@ -299,7 +299,7 @@ class Server:
     def former_sessions(self) -> list[str]:
         """Number the user's sessions from elsewhere than this host and the clients."""
         sessions = [line.partition(" ") for line in self.run(self.sessions_query.format(user=self.user)).splitlines()]
-        return [number for number, _, address in sessions if not self.is_client(address)]
+        return [number for number, _space, address in sessions if not self.is_client(address)]
 
     def is_client(self, address: str) -> bool:
         """Tell whether an address, or the name that a server shows for one, is this host's or a client's."""
@@ -341,10 +341,10 @@ SELECT pid || ' ' || host(client_addr) FROM pg_stat_activity WHERE usename = '{u
     def unit(self) -> str:
         """Name the cluster's own unit: postgresql.service stands for all clusters, and is active without any."""
         clusters = [line.split() for line in _run(["pg_lsclusters", "--no-header"]).stdout.splitlines()]
-        for version, name, port, *_ in clusters:
+        for version, name, port, *_rest in clusters:
             if port == str(self.port):
                 return f"postgresql@{version}-{name}"
-        others = ", ".join(port for _, _, port, *_ in clusters) or "none"
+        others = ", ".join(its[2] for its in clusters) or "none"
         raise ServerError(
             f"no cluster of PostgreSQL on this host has port {self.port}. Set django_database_port to one that there is: {others}"
         )

@@ -172,7 +172,7 @@ def summary(entries: list[dict[str, Any]]) -> Optional[dict[str, Any]]:
     ]
     phases = [
         {"phase": name, "seconds": round((following - at).total_seconds(), 3)}
-        for (name, at), (_, following) in zip(steps, steps[1:])
+        for (name, at), (_next, following) in zip(steps, steps[1:])
     ]
     opened = [at for entry, at in instants if entry["event"] == "opened" and is_of_deploy(entry.get("window"))]
     closed = [at for entry, at in instants if entry["event"] == "closed" and is_of_deploy(entry.get("window"))]

@@ -39,7 +39,7 @@ def set_up_django() -> None:
         with contextlib.redirect_stdout(io.StringIO()):
             runpy.run_path("manage.py", run_name="__main__")
     except SystemExit as ended:
-        if ended.code:
+        if ended.code not in (None, 0):
             raise
 
 
@@ -297,7 +297,7 @@ def last_ones(alias: str, labels: set[str]) -> dict[str, str]:
 
     executor = MigrationExecutor(connections[alias])
     everything = executor.migration_plan(executor.loader.graph.leaf_nodes(), clean_start=True)
-    named = ((migration.app_label, migration.name) for migration, _ in everything)
+    named = ((migration.app_label, migration.name) for migration, _backwards in everything)
     return {app: name for app, name in named if f"{app}.{name}" in labels}
 
 

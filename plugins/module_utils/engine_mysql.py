@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import IO, Any, cast
 
 from ansible_collections.intermission.django.plugins.module_utils.engine import (
     TRIAL_SUFFIX,
@@ -136,7 +136,9 @@ class MySQL(Database):
                 cursor.execute(statement, [name])
                 return cursor.fetchone()
 
-            take = lambda: ask("SELECT GET_LOCK(%s, 0)")[0] == 1  # noqa: E731
+            def take() -> bool:
+                return bool(ask("SELECT GET_LOCK(%s, 0)")[0] == 1)
+
             wait_for_lock(self.name, take, lambda: ask(HOLDER_OF_NAMED_LOCK), seconds, tell)
             yield
 
@@ -191,8 +193,7 @@ class MySQL(Database):
                 subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors) as process,
                 gzip.open(path, "wb", compresslevel=GZIP_LEVEL) as target,
             ):
-                assert process.stdout is not None
-                shutil.copyfileobj(process.stdout, target, 2**20)
+                shutil.copyfileobj(cast(IO[bytes], process.stdout), target, 2**20)
             if process.returncode != 0:
                 errors.seek(0)
                 said = errors.read().decode(errors="replace").strip()[-2000:]

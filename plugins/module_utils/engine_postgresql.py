@@ -141,7 +141,9 @@ class PostgreSQL(Database):
                 cursor.execute(statement, [key])
                 return cursor.fetchone()
 
-            take = lambda: bool(ask("SELECT pg_try_advisory_lock(%s)")[0])  # noqa: E731
+            def take() -> bool:
+                return bool(ask("SELECT pg_try_advisory_lock(%s)")[0])
+
             wait_for_lock(self.name, take, lambda: ask(HOLDER_OF_ADVISORY_LOCK), seconds, tell)
             yield
 

@@ -172,7 +172,7 @@ def _unread(journal: Path, memory: Path, now: datetime) -> Iterator[dict[str, An
             read = _remembered(memory)
             known = read is not None and read <= size
             begin = stream.seek(max(read if read is not None and known else 0, size - JOURNAL_TAIL))
-            whole, _, _ = stream.read(size - begin).rpartition(b"\n")
+            whole = stream.read(size - begin).rpartition(b"\n")[0]
         if known and not whole:
             return
         write_file(memory, str(begin + len(whole) + 1 if whole else size).encode(), 0o600)

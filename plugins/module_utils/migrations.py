@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Optional
+from typing import IO, Any, Optional, cast
 
 from ansible_collections.intermission.django.plugins.module_utils import (
     databases,
@@ -224,8 +224,7 @@ def run(
         ) as process:
             os.close(writing)
             with open(reading, "rb") as news:
-                assert process.stdin is not None
-                with contextlib.suppress(BrokenPipeError), process.stdin as program_text:
+                with contextlib.suppress(BrokenPipeError), cast(IO[bytes], process.stdin) as program_text:
                     program_text.write(program().encode())
                 for line in iter(lambda: news.readline(NEWS_BYTES), b""):
                     piece = _news(line)

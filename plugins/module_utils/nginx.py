@@ -88,8 +88,8 @@ def apply(
     apply that was cut short is finished, or put back, by the next. It says what is written into Nginx's configuration,
     so it has to lie where only its writer may write. Raises NginxError, ServiceError and OSError.
     """
-    before = {path: old for path, (old, _) in changes(files).items()}
-    borrowed = {path: old for path, (old, _) in changes(tried or {}).items()}
+    before = {path: old for path, (old, _new) in changes(files).items()}
+    borrowed = {path: old for path, (old, _new) in changes(tried or {}).items()}
     if pending.exists():
         former = json.loads(pending.read_text(encoding="utf-8"))
         before.update({Path(name): old for name, old in former.items()})

@@ -22,7 +22,7 @@ def map_key(pattern: str) -> str:
     A prefix ends at a slash: ``/health`` is ``/health`` and all below it, and not ``/healthy``. An exact path is a regular
     expression too, for Nginx compares a map's strings without regard to case.
     """
-    kind, _, rest = pattern.strip().partition(" ")
+    kind, _space, rest = pattern.strip().partition(" ")
     if kind in ("=", "~", "~*"):
         rest = rest.strip()
         _check(pattern, bool(rest) and (kind != "=" or rest.startswith("/")))

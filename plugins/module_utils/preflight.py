@@ -81,7 +81,7 @@ def split_listen(listen: str) -> tuple[str, int]:
     The address is ``*`` where none is given, or any IPv4 address. Raises ValueError.
     """
     value = listen.split()[0] if listen.split() else ""
-    address, _, port = value.rpartition(":")
+    address, _colon, port = value.rpartition(":")
     if not port.isdigit() or not 0 < int(port) < 65536:
         raise ValueError(f"'{listen}' has no port")
     return "*" if address in ("", "0.0.0.0") else address, int(port)

@@ -128,7 +128,7 @@ def said_of(error: Exception) -> str:
     for kind, words in SAID_OF:
         if isinstance(error, kind):
             return words
-    if type(error) is OSError and error.strerror:
+    if type(error) is OSError and error.strerror:  # pylint: disable=unidiomatic-typecheck
         return error.strerror
     return f"{type(error).__name__}: {error}"
 

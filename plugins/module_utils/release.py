@@ -120,7 +120,7 @@ class Releases:
         """List what ``make`` would make: directories, and the environment file. Raises PlaceError and OSError."""
         for path in (self.root, self.directory, self.virtualenvs, self.environments):
             check_closed(path, user)
-        paths = [str(path) for path, owner, _ in self._directories(writable, user) if is_missing(path, owner)]
+        paths = [str(path) for path, owner, _mode in self._directories(writable, user) if is_missing(path, owner)]
         file = self.environments / environment
         if not _holds(file, content):
             paths.append(str(file))

@@ -66,10 +66,10 @@ def settings(lines: str) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     for line in lines.splitlines():
-        name, _, value = line.partition("=")
+        name, _equals, value = line.partition("=")
         if name.strip() == "Environment":
             pairs = (word.partition("=") for word in shlex.split(value))
-            found = {**found, **{variable: content for variable, _, content in pairs}} if value.strip() else {}
+            found = {**found, **{variable: content for variable, _equals, content in pairs}} if value.strip() else {}
     return found
 
 

@@ -84,15 +84,15 @@ class Units:
         changes = self.changes(wanted)
         if not changes and not (wanted and unfinished(wanted)):
             return False
-        gone = [name for name, (_, new) in changes.items() if new is None]
+        gone = [name for name, (_old, new) in changes.items() if new is None]
         if gone:
             systemctl("disable", "--now", *gone)
-        for file in written(old for old, _ in changes.values()) - written(wanted.values()):
+        for file in written(old for old, _new in changes.values()) - written(wanted.values()):
             Path(file).unlink(missing_ok=True)
-        self._write({name: new for name, (_, new) in changes.items()})
+        self._write({name: new for name, (_old, new) in changes.items()})
         refused = refusals(wanted)
         if refused:
-            self._write({name: old for name, (old, _) in changes.items()})
+            self._write({name: old for name, (old, _new) in changes.items()})
             raise UnitError(f"systemd does not take the units: {refused}")
         if wanted:
             systemctl("enable", *wanted)

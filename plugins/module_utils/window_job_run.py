@@ -1,5 +1,6 @@
 """The run of a window's job, in a unit of its own: begun once, told of in the journal, and seen through to the window's end."""
 
+# This runs as a program, which prints # pylint: disable=ansible-bad-function
 from __future__ import annotations
 
 import codecs

@@ -183,8 +183,8 @@ def ask_all(params: dict[str, Any], socket: str, server: Optional[Server]) -> st
         if not faults:
             return ""
         if time.monotonic() >= deadline:
-            return "; ".join(said for _, said in faults)
-        left = [check for check, _ in faults]
+            return "; ".join(said for _check, said in faults)
+        left = [check for check, _said in faults]
         time.sleep(POLL_SECONDS)
 
 

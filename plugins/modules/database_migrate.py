@@ -11,7 +11,8 @@ short_description: Plan the migrations of a database, run them under its lock, o
 version_added: 0.1.0
 description:
   - Asks the site's own Django, with the release's code, against the live database.
-  - Migrating holds the database's migration lock and makes a backup before; a migration that fails is returned as C(failure) rather than failing the task, so that every host can act on it.
+  - Migrating holds the database's migration lock and makes a backup before; a migration that fails is returned as C(failure)
+    rather than failing the task, so that every host can act on it.
   - Migrating is a process of its own, which a controller that dies does not take with it; the next run follows it. O(job) tells of it.
 attributes:
   check_mode:
@@ -145,7 +146,9 @@ host:
   returned: with O(state=planned) and O(state=migrated)
   type: str
 faults:
-  description: What stands against the pending migrations, or against the backup before them where O(backup_directory) is given; the backup is tried with the schema alone.
+  description:
+    - What stands against the pending migrations, or against the backup before them where O(backup_directory) is given;
+      the backup is tried with the schema alone.
   returned: with O(state=planned) and O(state=migrated)
   type: list
   elements: str

@@ -10,7 +10,8 @@ module: host_preflight
 short_description: Find what would make an installation fail, before anything changes
 version_added: 0.1.0
 description:
-  - Checks the ports that Nginx is to listen on, the way of the Nginx worker to the state directory, the length of the app's socket path, and the certificate with its key.
+  - Checks the ports that Nginx is to listen on, the way of the Nginx worker to the state directory, the length of the app's socket path,
+    and the certificate with its key.
 attributes:
   check_mode:
     support: full
@@ -190,7 +191,7 @@ def tls_faults(tls: dict[str, Any], plain: list[str]) -> list[str]:
             "maintenance_page_tls.listen is empty. Name a port for TLS, for instance ['443'], or leave it out."
         )
     if twice := sockets(tls["listen"]) & sockets(plain):
-        ports = ", ".join(str(port) for _, port in sorted(twice))
+        ports = ", ".join(str(port) for _address, port in sorted(twice))
         found.append(
             f"maintenance_page_tls.listen: port {ports} is in maintenance_page_listen too, which is for plain HTTP. "
             "Take it out there; maintenance_page_listen: ['80'] is usual."

@@ -54,7 +54,7 @@ options:
     description: Why, shown to visitors and kept in the journal.
     type: str
     default: ""
-  message:
+  visitor_message:
     description: What else visitors are to read.
     type: str
     default: ""
@@ -172,7 +172,7 @@ ARGUMENTS: dict[str, Any] = {
         "calendar": {"type": "str"},
         "seconds": {"type": "int"},
         "reason": {"type": "str", "default": ""},
-        "message": {"type": "str", "default": ""},
+        "visitor_message": {"type": "str", "default": ""},
         "layer": {"type": "str", "choices": list(LAYERS), "default": "nginx"},
         "read_only": {"type": "bool", "default": False},
         "command": {"type": "str"},
@@ -200,7 +200,7 @@ def wanted_window(params: dict[str, Any]) -> Window:
         site=params["site"],
         start="",
         reason=params["reason"],
-        message=params["message"],
+        message=params["visitor_message"],
         opened_by=params["by"],
         layer=params["layer"],
         read_only=params["read_only"],

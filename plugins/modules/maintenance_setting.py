@@ -38,7 +38,7 @@ options:
     description: Why, with V(environment), as C(MAINTENANCE_REASON); and in the journal.
     type: str
     default: ""
-  message:
+  visitor_message:
     description: What else visitors are to read, with V(environment), as C(MAINTENANCE_MESSAGE).
     type: str
     default: ""
@@ -109,7 +109,7 @@ ARGUMENTS: dict[str, Any] = {
         "format": {"type": "str", "choices": ["environment", "digit"], "default": "environment"},
         "state": {"type": "str", "choices": ["on", "off", "applied", "told"], "default": "told"},
         "reason": {"type": "str", "default": ""},
-        "message": {"type": "str", "default": ""},
+        "visitor_message": {"type": "str", "default": ""},
         "end": {"type": "str", "default": ""},
         "read_only": {"type": "bool", "default": False},
         "state_root": {"type": "path", "default": "/var/lib/intermission"},
@@ -124,7 +124,8 @@ ARGUMENTS: dict[str, Any] = {
 def change(setting: Union[DigitSetting, EnvironmentSetting], params: dict[str, Any], only_tell: bool) -> bool:
     """Write the setting where it says something else, and give whether it does. Raises StateError, OSError and ValueError."""
     on = params["state"] == "on"
-    about = {name: params[name] for name in ("reason", "message", "end", "read_only")}
+    named = {"reason": "reason", "message": "visitor_message", "end": "end", "read_only": "read_only"}
+    about = {name: params[parameter] for name, parameter in named.items()}
     differs = setting.differs(on, about)
     if not differs and setting.is_applied():
         return False

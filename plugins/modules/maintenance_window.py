@@ -72,7 +72,7 @@ options:
     description: Why, shown to visitors and kept in the journal.
     type: str
     default: ""
-  message:
+  visitor_message:
     description: What else visitors are to read.
     type: str
     default: ""
@@ -220,7 +220,7 @@ ARGUMENTS: dict[str, Any] = {
         "end": {"type": "str"},
         "expires": {"type": "bool", "default": False},
         "reason": {"type": "str", "default": ""},
-        "message": {"type": "str", "default": ""},
+        "visitor_message": {"type": "str", "default": ""},
         "layer": {"type": "str", "choices": list(LAYERS), "default": "nginx"},
         "read_only": {"type": "bool", "default": False},
         "secret": {"type": "str", "no_log": True},
@@ -246,7 +246,7 @@ def wanted_window(params: dict[str, Any]) -> Window:
         end=params["end"] or None,
         expires=params["expires"],
         reason=params["reason"],
-        message=params["message"],
+        message=params["visitor_message"],
         opened_by=params["by"],
         layer=params["layer"],
         read_only=params["read_only"],

@@ -10,7 +10,8 @@ module: nginx_files
 short_description: Install Nginx configuration files that Nginx accepts, and pages
 version_added: 0.1.0
 description:
-  - Writes all files, runs the test command, and starts or reloads Nginx. Where the test fails, the former files are put back and the module fails with Nginx's own message.
+  - Writes all files, runs the test command, and starts or reloads Nginx. Where the test fails, the former files are put back
+    and the module fails with Nginx's own message.
   - An installation that was cut short is finished by the next run.
 attributes:
   check_mode:
@@ -127,7 +128,7 @@ def main() -> None:
     service = Service("Nginx", commands, module.params["seconds"])
     pending = Path(module.params["pending"])
     tidy = [Path(directory) for directory in module.params["tidy"]]
-    former = {str(path): old or "" for path, (old, _) in changes(files).items()}
+    former = {str(path): old or "" for path, (old, _new) in changes(files).items()}
     told = {
         path: (old, new if old else f"{len(new or '')} characters\n")
         for path, (old, new) in changes(pages, read_page).items()

@@ -527,7 +527,7 @@ def content(case: Case, server: Directive) -> str:
     root = case.location(server, "/")
     if root is not None and (root.has("return") or sends_what_is_missing_elsewhere(case, server, root)):
         return ""
-    if any(True for _ in server.within(*PASSES)):
+    if next(iter(server.within(*PASSES)), None) is not None:
         return "app"
     return "files" if root is not None or server.value("root") else ""
 
@@ -548,7 +548,7 @@ def n16_default_server(case: Case) -> Iterator[Finding]:
     ports = {port(address) for address in own}
     found: dict[Directive, str] = {}
     for address in dict.fromkeys(address for server in every for address in addresses(server)):
-        server, _ = answering(every, address, "")
+        server = answering(every, address, "")[0]
         inner = address.startswith(LOOPBACK) and address not in own
         if server is None or server in case.servers or case.gates(server) or inner:
             continue
@@ -611,7 +611,7 @@ def closes_itself(location: Directive) -> Optional[Directive]:
 
 def escapes_before_the_gate(case: Case, server: Directive) -> Iterator[Finding]:
     """Find lines above the gate after which Nginx does not come to it."""
-    above, _ = case.around_the_gate(server)
+    above = case.around_the_gate(server)[0]
     for directive in [
         one for top in above for one in (top, *(top.own("rewrite", "break") if top.name == "if" else []))
     ]:
@@ -706,7 +706,7 @@ def conflicting_names(case: Case) -> Iterator[Finding]:
             yield at(
                 "conflict",
                 ERROR if lost else WARNING,
-                next(one for one in loser.own("server_name") if name.lower() in [arg.lower() for arg in one.args]),
+                [one for one in loser.own("server_name") if name.lower() in [arg.lower() for arg in one.args]][0],
                 f"The name {name} at {address} is ignored here: the server at {first.file}:{first.line} has it already",
                 "Of two servers with a name Nginx takes the first"
                 + (", and that one has no gate: the site cannot be closed." if lost else "."),

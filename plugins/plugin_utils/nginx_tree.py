@@ -331,7 +331,7 @@ def answering(servers: list[Directive], address: str, name: str) -> tuple[Option
     """Find the server that answers for a name at an address, and tell whether by its name or as the default."""
     there = [server for server in servers if address in addresses(server)]
     ranked = [(_rank(server, name.lower()), server) for server in there]
-    best = max((rank for rank, _ in ranked), default=0)
+    best = max((rank for rank, _location in ranked), default=0)
     if best:
         return next(server for rank, server in ranked if rank == best), True
     return next((server for server in there if _is_default(server, address)), there[0] if there else None), False

@@ -50,7 +50,7 @@ def test_a_window_that_closes_by_itself(window: RunModule) -> None:
 
 
 def test_open_in_check_mode_for_real_and_again(window: RunModule, site: StateDirectory) -> None:
-    request = {"state": "open", "end": END, "reason": "A disk is changed", "message": "Soon back"}
+    request = {"state": "open", "end": END, "reason": "A disk is changed", "visitor_message": "Soon back"}
     told = window(check=True, **request)
     assert (told["changed"], told["status"]["on"]) == (True, False)
     assert not site.flag.exists()

@@ -178,7 +178,7 @@ def preferred(accept: str) -> Optional[str]:
 
 def _weight(parameters: list[str]) -> float:
     for parameter in parameters:
-        name, _, value = parameter.partition("=")
+        name, _equals, value = parameter.partition("=")
         if name.strip() == "q":
             try:
                 weight = float(value)

@@ -12,7 +12,7 @@ DECODINGS = 4
 
 def settled(path: str) -> Optional[str]:
     """Give a path with nothing left to decode, merge or resolve; None where that cannot be done, or where nobody honest sends it."""
-    for _ in range(DECODINGS):
+    for _layer in range(DECODINGS):
         decoded = unquote(path)
         if decoded == path:
             break

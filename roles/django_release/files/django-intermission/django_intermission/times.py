@@ -17,7 +17,7 @@ def parse_instant(text: str) -> datetime:
     match = INSTANT.fullmatch(text.strip())
     if match is None:
         raise ValueError(f"'{text}' is not an ISO 8601 instant with a zone, such as 2026-12-01T02:00Z")
-    year, month, day, hour, minute, second, _, sign, zone_hours, zone_minutes = match.groups()
+    year, month, day, hour, minute, second, _zone, sign, zone_hours, zone_minutes = match.groups()
     offset = timedelta(hours=int(zone_hours or 0), minutes=int(zone_minutes or 0)) * (-1 if sign == "-" else 1)
     local = datetime(int(year), int(month), int(day), int(hour), int(minute), int(second or 0), tzinfo=timezone(offset))
     # A zone may add a day to it, and the calendar ends there

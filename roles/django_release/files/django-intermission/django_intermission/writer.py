@@ -206,7 +206,7 @@ class StateWriter:
                 window = Window.from_json(read_text(entry / "window.json"))
                 if not entry.name.startswith(".") and entry.name != flagged and window.start <= now:
                     begun.append((window.start, entry))
-        for _, entry in sorted(begun)[: -(KEPT_WINDOWS - 1)]:
+        for _start, entry in sorted(begun)[: -(KEPT_WINDOWS - 1)]:
             shutil.rmtree(entry, ignore_errors=True)
 
 
