@@ -61,7 +61,8 @@ def need_tools() -> None:
 
 def make_lab() -> None:
     """Make the key that opens the hosts, their network, and the sources that are deployed to them."""
-    LAB.mkdir(mode=0o700, exist_ok=True)
+    LAB.mkdir(exist_ok=True)
+    LAB.chmod(0o700)
     if not (LAB / "key").exists():
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(LAB / "key")], check=True)
     if subprocess.run(["podman", "network", "exists", NETWORK], check=False).returncode != 0:

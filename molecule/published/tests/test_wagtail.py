@@ -1,13 +1,18 @@
-"""A site that nobody here wrote, Wagtail's project template on PostgreSQL, as its visitors and editors see it."""
+"""A site that nobody here wrote, Wagtail's project template on PostgreSQL, as its visitors and editors see it.
+
+It is deployed by the artifact, as Ansible's users install it, and not by what lies in the checkout.
+"""
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
 from pathlib import Path
 
 from testinfra.host import Host
 
-from driving import wait_until
+from driving import BIN, CHECKOUT, wait_until
 from fleet import Fleet
 from probe.record import ANSWERS, read_answers
 
@@ -22,6 +27,16 @@ def applied(host: Host) -> set[str]:
     sql = "SELECT app || '.' || name FROM django_migrations"
     psql = "runuser -u postgres -- psql --no-psqlrc --tuples-only --no-align --dbname=mysite --command=%s"
     return set(host.check_output(psql, sql).split())
+
+
+def test_0_ansible_has_the_artifact_and_not_the_checkout() -> None:
+    command = [BIN / "ansible-galaxy", "collection", "list", "--format", "json"]
+    listed = json.loads(subprocess.check_output(command, cwd=CHECKOUT))
+    places = {Path(place) for place, its in listed.items() if "intermission.django" in its}
+    assert places == {CHECKOUT / ".lab" / "collections" / "ansible_collections"}
+    installed = places.pop() / "intermission" / "django"
+    assert (installed / "MANIFEST.json").is_file()
+    assert not (installed / "molecule").exists()
 
 
 def test_1_the_first_deploy_ran_all_migrations(host: Host) -> None:
@@ -42,13 +57,13 @@ def test_2_the_front_page_the_login_and_their_files(site: Fleet, node: str) -> N
 
 
 def test_3_a_window_closes_the_login_and_opens_it(site: Fleet, node: str) -> None:
-    assert site.playbook("playbooks/maintenance_on.yml").status == 0
+    assert site.playbook("intermission.django.maintenance_on").status == 0
     try:
         answer = site.ask(node, LOGIN, "POST", b"username=ada")
         assert (answer.status, answer.kind) == (503, "maintenance")
         assert "retry-after" in answer.headers
     finally:
-        assert site.playbook("playbooks/maintenance_off.yml").status == 0
+        assert site.playbook("intermission.django.maintenance_off").status == 0
     answer = site.ask(node, LOGIN, "POST", b"username=ada")
     assert (answer.status, "CSRF" in answer.body) == (403, True)
 
@@ -61,7 +76,7 @@ def test_4_a_version_with_a_migration_of_the_sites_own(host: Host, site: Fleet, 
 
     with site.visitors(record, RATE, "wagtail"):
         wait_until(lambda: answered() >= 25, "visitors saw the version before")
-        run = site.deploy("1.1")
+        run = site.playbook("intermission.django.deploy", django_release_version="1.1")
         assert run.status == 0, run.output
         until_now = answered()
         wait_until(lambda: answered() >= until_now + 25, "visitors saw the version after")
