@@ -11,16 +11,22 @@ from package.conftest import LEFTOVER
 
 OF_ANSIBLE = {"MANIFEST.json", "FILES.json"}
 PAGES = {"README.md", "CHANGELOG.md", "LICENSE"}
-FOLDERS = {"changelogs", "docs", "meta", "playbooks", "plugins", "roles"}
-PARTS = {"benchmarks/RESULTS.md", "inventory/example", "tests/sanity"}
+FOLDERS = {"docs", "meta", "playbooks", "plugins", "roles"}
+PARTS = {
+    "benchmarks/RESULTS.md",
+    "changelogs/changelog.yaml",
+    "changelogs/config.yaml",
+    "inventory/example",
+    "tests/sanity",
+}
+OF_CHECKOUT = {"docs/roles.py"}
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
 
 
 def is_product(name: str) -> bool:
     """Tell whether a file of the checkout is of use without the checkout."""
-    return (
-        name in PAGES or name.partition("/")[0] in FOLDERS or any(f"{name}/".startswith(f"{part}/") for part in PARTS)
-    )
+    within = name.partition("/")[0] in FOLDERS or any(f"{name}/".startswith(f"{part}/") for part in PARTS)
+    return name in PAGES or (within and name not in OF_CHECKOUT)
 
 
 @pytest.fixture(scope="module")
