@@ -81,7 +81,7 @@ def test_4_a_version_with_a_migration_of_the_sites_own(host: Host, site: Fleet, 
         until_now = answered()
         wait_until(lambda: answered() >= until_now + 25, "visitors saw the version after")
     facts = site.verdict(record)
-    assert facts["unexpected"] == 0, facts["first_unexpected"][0]
+    assert facts["unexpected"] == 0, str(facts["first_unexpected"][0])
     assert set(facts["classes"]) == {"app DENY", "maintenance"}
     answers = sorted(read_answers(record), key=lambda answer: answer.started)
     assert answers[0].kind == answers[-1].kind == "app DENY"
