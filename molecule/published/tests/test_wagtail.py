@@ -30,7 +30,7 @@ def applied(host: Host) -> set[str]:
 
 
 def test_0_ansible_has_the_artifact_and_not_the_checkout() -> None:
-    command = [BIN / "ansible-galaxy", "collection", "list", "--format", "json"]
+    command = [str(BIN / "ansible-galaxy"), "collection", "list", "--format", "json"]
     listed = json.loads(subprocess.check_output(command, cwd=CHECKOUT))
     places = {Path(place) for place, its in listed.items() if "intermission.django" in its}
     assert places == {CHECKOUT / ".lab" / "collections" / "ansible_collections"}
