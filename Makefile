@@ -63,7 +63,7 @@ programs: .venv/check.stamp
 	pytest -m programs tests/unit
 
 # Three jobs at a time share the cores, those that take longest first. Of check's parts, django runs django_layer. Logs: .logs/
-LONGEST := e2e:2 images molecule-default molecule-deploy molecule-alternative molecule-published molecule-mariadb molecule-existing
+LONGEST := e2e:2 images molecule-default molecule-deploy molecule-window molecule-alternative molecule-published molecule-mariadb molecule-existing
 test: .venv/check.stamp .venv/hosts.stamp .venv/browser.stamp
 	python tests/everything.py $(LONGEST) $(filter-out $(LONGEST),$(SCENARIOS:%=molecule-%)) unit programs django nginx lint browser doctor package
 

@@ -143,4 +143,14 @@ WAGTAIL = Mix(
     ),
 )
 
-MIXES = {"shop": SHOP, "wagtail": WAGTAIL}
+# An app that has one answer to everything.
+TINY = Mix(
+    version_header="x-shop-version",
+    specs=(
+        Spec("GET", "/"),
+        Spec("HEAD", "/", body_problem=empty_problem),
+        Spec("POST", "/orders/", form={"reference": "{reference}"}),
+    ),
+)
+
+MIXES = {"shop": SHOP, "tiny": TINY, "wagtail": WAGTAIL}
