@@ -355,3 +355,24 @@ def test_a_host_flips_when_its_time_has_come_and_proves_it(
     assert flipped["skew_ms"] >= 0
     assert flipped["since"] == site.status()["since"]
     assert flipped["until"] == site.status()["until"]
+
+
+def test_a_flip_tells_of_hosts_that_cannot_be_reached_where_fewer_are_enough(
+    ansible_playbook: Callable[..., subprocess.CompletedProcess[str]], site: StateDirectory
+) -> None:
+    play = POINT.replace("{point}", "flip").replace("    - name", "\n    - name", 1)
+    hosts = {
+        "able": {"ansible_connection": "local", "intermission_state_root": str(site.path.parent)},
+        "gone": {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1},
+    }
+    common = {
+        **SITE,
+        "intermission_platform": "systemd",
+        "maintenance_window_for": "1h",
+        "maintenance_window_quorum": 50,
+    }
+    inventory = json.dumps({"shop": {"hosts": hosts, "vars": common}})
+    ran = ansible_playbook(f"- hosts: all\n  gather_facts: false\n  tasks:{play}", inventory=inventory)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    table = [line.split()[:3] for line in ran.stdout.splitlines() if re.match(r"(able|gone) +shop ", line)]
+    assert table == [["able", "shop", "open"], ["gone", "shop", "not"]]
