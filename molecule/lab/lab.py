@@ -1,9 +1,10 @@
 """Make what the test hosts are started from: tools, a key, a network, the shop's versions, and an image of a Debian release.
 
 An image has systemd as PID 1 and sshd, as a hoster would hand a machine over. It is made with mmdebstrap, needs no container
-registry, and is kept under a key of what it is built from. Several runs at once wait for one another::
+registry, and is kept under a key of what it is built from; so is one with packages for hosts of which there are many. Several
+runs at once wait for one another::
 
-    python molecule/lab/lab.py bookworm
+    python molecule/lab/lab.py bookworm [PACKAGE ...]
 """
 
 from __future__ import annotations
@@ -96,6 +97,28 @@ def build(release: str, image: str) -> None:
         subprocess.run(["podman", "import", "--quiet", str(tar), image], check=True, stdout=subprocess.DEVNULL)
 
 
+def add(packages: list[str], image: str, named: str) -> None:
+    """Build an image that has packages beside what another one has."""
+    install = "apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends"
+    podman = ["podman", "--runtime", "runc"]
+    options = ["--quiet", "--network", NETWORK, "--cidfile"]
+    with tempfile.TemporaryDirectory(prefix="intermission-image-") as directory:
+        container = Path(directory, "container")
+        command = [*podman, "run", *options, str(container), image, "sh", "-c", f"{install} {' '.join(packages)}"]
+        try:
+            subprocess.run(command, check=True, stdout=sys.stderr)
+            commit = ["podman", "commit", "--quiet", container.read_text(encoding="ascii"), named]
+            subprocess.run(commit, check=True, stdout=subprocess.DEVNULL)
+        finally:
+            remove = ["podman", "rm", "--force", "--ignore", "--cidfile", str(container)]
+            subprocess.run(remove, check=False, stdout=subprocess.DEVNULL)
+
+
+def exists(image: str) -> bool:
+    """Tell whether an image is there."""
+    return subprocess.run(["podman", "image", "exists", image], check=False).returncode == 0
+
+
 def memory() -> str | None:
     """Give a folder in memory in which programs may run, for that takes half of the time; None where there is none."""
     flags = os.statvfs("/dev/shm").f_flag if os.path.isdir("/dev/shm") else os.ST_NOEXEC
@@ -106,14 +129,19 @@ def main() -> None:
     """Make what is not there yet, for hosts of the release on the command line; print the image's name."""
     parser = argparse.ArgumentParser(description="Make what the test hosts are started from.")
     parser.add_argument("release", choices=["bookworm", "trixie"])
-    release = parser.parse_args().release
+    parser.add_argument("packages", nargs="*", metavar="PACKAGE")
+    options = parser.parse_args()
     with open(f"/run/lock/intermission-lab-{os.geteuid()}.lock", "w", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         need_tools()
         make_lab()
-        image = name_of(release)
-        if subprocess.run(["podman", "image", "exists", image], check=False).returncode != 0:
-            build(release, image)
+        image = name_of(options.release)
+        if not exists(image):
+            build(options.release, image)
+        if options.packages:
+            base, image = image, "-".join([image, *options.packages])
+            if not exists(image):
+                add(options.packages, base, image)
     print(image)
 
 
