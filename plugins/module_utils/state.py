@@ -375,14 +375,16 @@ class StateDirectory:
     def stage(self, window: Window, secret: Optional[str] = None, plan: Optional[str] = None) -> Path:
         """Write a window whole, with its pages dated to its end, and give its directory.
 
-        One that is opened later has a ``plan``, the text of its ``schedule.json``, and the symlink that becomes the flag.
+        One that is opened later has a ``plan``, the text of its ``schedule.json``, and the symlink that becomes the flag. It is
+        written beside the windows, which change once, when it is whole: systemd watches them, but not while it starts what a
+        change has it start.
 
         Nginx sends a page's time of modification as ``Retry-After``; a window without an end is dated to the epoch,
         which the gate turns into a number of seconds. Raises StateError, and OSError where the disk does not take it.
         """
         filled, dated = self._pages_of(window)
-        with pinned(self.windows) as windows:
-            partial = windows / f".{window.id}.partial"
+        with pinned(self.path) as beside, pinned(self.windows) as windows:
+            partial = beside / f".{window.id}.partial"
             shutil.rmtree(partial, ignore_errors=True)
             try:
                 partial.mkdir(mode=0o700)
