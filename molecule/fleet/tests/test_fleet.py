@@ -66,12 +66,12 @@ def assert_nothing_flips(site: Fleet, refused: Run, *at_fault: str) -> None:
 def test_all_hosts_close_at_one_instant_and_open_at_another(
     site: Fleet, note_skews: Callable[[str, Sequence[float]], None]
 ) -> None:
-    run = flip(site, lead=30)
+    run = flip(site, lead=60)
     assert run.status == 0, run.output
     rows = re.findall(r"^(\S+) +shop +closed .* ms +closed$", run.output, re.MULTILINE)
     assert rows == list(site.urls), run.output
     assert all("&lt;disk&gt;" in site.ask(node).body for node in site.urls)
-    ends = (datetime.now(UTC) + timedelta(seconds=60)).isoformat(timespec="seconds")
+    ends = (datetime.now(UTC) + timedelta(seconds=90)).isoformat(timespec="seconds")
     run = site.playbook(
         "playbooks/maintenance_schedule.yml", maintenance_window_schedule="extended", maintenance_window_until=ends
     )

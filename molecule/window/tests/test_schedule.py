@@ -98,7 +98,7 @@ def test_hosts_that_are_armed_open_and_close_by_themselves_when_their_controller
     hosts = site.connections()
     known = [len(journal(host)) for host in hosts]
     with site.visitors(record, 2, "tiny"):
-        controller = site.start_playbook(FLIP, maintenance_window_lead=30, maintenance_window_for="20s")
+        controller = site.start_playbook(FLIP, maintenance_window_lead=60, maintenance_window_for="20s")
         for host in hosts:
             await_event(host, "scheduled")
         controller.kill()
