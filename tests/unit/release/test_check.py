@@ -63,7 +63,7 @@ def test_what_is_fit_is_ok_and_what_is_left_is_said(checkout: Path, capsys: pyte
     assert [line.partition("  ")[0] for line in said.partition("\n\n")[0].splitlines()] == ["ok"] * 11
     for left in ("git tag --annotate v1.2.3", f"publish {checkout}/build/intermission-django-1.2.3.tar.gz"):
         assert left in said
-    assert (checkout / ".logs/release/make-test.log").read_text() == "made test\n"
+    assert "made test" in (checkout / ".logs/release/make-test.log").read_text().splitlines()
 
 
 @pytest.mark.parametrize(
