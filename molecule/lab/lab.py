@@ -70,8 +70,19 @@ def make_lab() -> None:
         command = ["podman", "network", "create", "--subnet", SUBNET, NETWORK]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     for version in VERSIONS:
-        command = [sys.executable, str(CHECKOUT / "demo/build.py"), version, str(LAB / "sources" / version)]
+        # Made beside the sources, which another scenario may be packing, and are left alone where they are the same
+        made, source = LAB / "made" / version, LAB / "sources" / version
+        command = [sys.executable, str(CHECKOUT / "demo/build.py"), version, str(made)]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        if files(made) != files(source):
+            shutil.rmtree(source, ignore_errors=True)
+            source.parent.mkdir(exist_ok=True)
+            made.rename(source)
+
+
+def files(tree: Path) -> dict[Path, bytes]:
+    """Read all files below a folder."""
+    return {path.relative_to(tree): path.read_bytes() for path in tree.rglob("*") if path.is_file()}
 
 
 def name_of(release: str) -> str:

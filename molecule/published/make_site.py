@@ -1,4 +1,4 @@
-"""Make the site that is deployed: Wagtail's own project template, two versions of it in the git repository ``.lab/sources/mysite``.
+"""Make the site that is deployed: Wagtail's own project template, two versions of it in the git repository ``.lab/git/mysite``.
 
 The template comes from Wagtail as published; ``site/`` has what the people of such a site add: in version 1.0 the settings and the
 requirements of their server, in version 1.1 a text on the front page, with its migration. Wagtail is kept in ``.lab`` by its version::
@@ -17,7 +17,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 LAB = HERE.parents[1] / ".lab"
-REPOSITORY = LAB / "sources" / "mysite"
+REPOSITORY = LAB / "git" / "mysite"
 VERSIONS = ("1.0", "1.1")
 COMMITTER = ("-c", "user.name=Ada", "-c", "user.email=ada@example.com", "-c", "commit.gpgsign=false")
 
