@@ -112,7 +112,7 @@ images: .venv/hosts.stamp
 	python molecule/lab/lab.py trixie
 
 $(SCENARIOS:%=molecule-%): molecule-%: .venv/hosts.stamp
-	MOLECULE_GLOB='molecule/*/molecule.yml' molecule test --scenario-name $*
+	COLUMNS=160 MOLECULE_GLOB='molecule/*/molecule.yml' molecule test --scenario-name $*
 
 bench: .venv/bench.stamp
 	python -m benchmarks

@@ -41,7 +41,8 @@ def run(target: str) -> Outcome:
     started = time.monotonic()
     with log.open("wb") as stream:
         status = subprocess.call(["make", target], cwd=CHECKOUT, stdout=stream, stderr=stream, stdin=subprocess.DEVNULL)
-    written = log.read_text(errors="replace")
+    # Without colours, and out of the frame that Molecule draws around what its verifier says
+    written = re.sub(r"^ *│ ", "", re.sub(r"\x1b\[[0-9;]*m", "", log.read_text(errors="replace")), flags=re.MULTILINE)
     passed = sum(int(count) for count in re.findall(r"(\d+) passed", written))
     failures = tuple(re.findall(r"^(?:FAILED|ERROR) \S+::.*", written, re.MULTILINE))
     return Outcome(target, status == 0, time.monotonic() - started, passed, failures)

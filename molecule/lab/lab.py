@@ -23,11 +23,12 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 LAB = CHECKOUT / ".lab"
 VERSIONS = ("v1", "v2", "v1_1", "fails_halfway", "does_not_start")
 NETWORK = "intermission-lab"
-SUBNET = "10.203.0.0/16"
+SUBNET, GATEWAY = "10.203.0.0/16", "10.203.0.1/16"
+BRIDGE_ADDRESS = "02:00:0a:cb:00:01"
 PACKAGES = "systemd,systemd-sysv,dbus,libpam-systemd,python3-minimal,python3-apt,openssh-server,iproute2,sudo,ca-certificates,openssl"
 # Hosts of tests need not survive a power cut; the lists of packages spare each of them a download
 OPTIONS = ("--mode=root", "--variant=minbase", "--dpkgopt=force-unsafe-io", "--skip=cleanup/apt/lists")
-TOOLS = {"podman": "podman", "runc": "runc", "mmdebstrap": "mmdebstrap", "ssh": "openssh-client"}
+TOOLS = {"podman": "podman", "runc": "runc", "mmdebstrap": "mmdebstrap", "ssh": "openssh-client", "ip": "iproute2"}
 CNI = Path("/usr/lib/cni/bridge")
 AUTHORITIES = Path("/usr/local/share/ca-certificates")
 
@@ -66,9 +67,7 @@ def make_lab() -> None:
     LAB.chmod(0o700)
     if not (LAB / "key").exists():
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(LAB / "key")], check=True)
-    if subprocess.run(["podman", "network", "exists", NETWORK], check=False).returncode != 0:
-        command = ["podman", "network", "create", "--subnet", SUBNET, NETWORK]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    make_network()
     for version in VERSIONS:
         # Made beside the sources, which another scenario may be packing, and are left alone where they are the same
         made, source = LAB / "made" / version, LAB / "sources" / version
@@ -78,6 +77,32 @@ def make_lab() -> None:
             shutil.rmtree(source, ignore_errors=True)
             source.parent.mkdir(exist_ok=True)
             made.rename(source)
+
+
+def make_network() -> None:
+    """Make the network of the hosts, whose bridge is there before the first host, stays after the last, and keeps its address.
+
+    One that Podman makes takes its hardware address from a host on it, and another with each host that comes or goes: for all
+    others this machine is then silent, for up to minutes (https://github.com/containers/netavark/pull/833).
+    """
+    if subprocess.run(["podman", "network", "exists", NETWORK], check=False).returncode != 0:
+        command = ["podman", "network", "create", "--subnet", SUBNET, NETWORK]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    command = ["podman", "network", "inspect", "--format", "{{.NetworkInterface}}", NETWORK]
+    bridge = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+    held = f"{bridge}-held"
+    if not Path("/sys/class/net", held).exists():
+        if not Path("/sys/class/net", bridge).exists():
+            ip("link", "add", bridge, "type", "bridge")
+            ip("address", "add", GATEWAY, "dev", bridge)
+        ip("link", "set", bridge, "address", BRIDGE_ADDRESS, "up")
+        ip("link", "add", held, "type", "veth", "peer", "name", f"{bridge}-end")
+        ip("link", "set", held, "master", bridge)
+
+
+def ip(*words: str) -> None:
+    """Run iproute2's command."""
+    subprocess.run(["ip", *words], check=True)
 
 
 def files(tree: Path) -> dict[Path, bytes]:
