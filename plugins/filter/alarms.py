@@ -79,6 +79,7 @@ def _said(entry: dict[str, Any]) -> str:
     """Say what a host says of the site, in words that are the same where the same is so."""
     words = ["is", entry["state"]]
     words += ["to writes"] if entry["read_only"] else []
+    words += [f"to {100 - entry['share']}%"] if entry["share"] else []
     words += ["until", entry["until"]] if entry["until"] else []
     words += ["with MAINTENANCE_MODE on"] if (entry["setting"] or {}).get("on") else []
     return " ".join(words)

@@ -37,6 +37,7 @@ from ansible_collections.intermission.django.plugins.module_utils.schedule impor
     placed,
     requested_times,
 )
+from ansible_collections.intermission.django.plugins.module_utils.share import ALL, SHARES, let_in
 from ansible_collections.intermission.django.plugins.module_utils.state import (
     LAYERS,
     HeldError,
@@ -122,6 +123,13 @@ def make_parser() -> argparse.ArgumentParser:
     off = commands.add_parser("off", help="open a site to visitors", allow_abbrev=False)
     off.add_argument("site", metavar="SITE")
     off.add_argument("--force", action="store_true", help="also where a deploy has closed it")
+    off.add_argument(
+        "--share",
+        choices=[str(share) for share in SHARES],
+        default=str(ALL),
+        metavar="PERCENT",
+        help="so many of the visitors, by their address; with less than 100 the window stays open for the others",
+    )
     _add_hook_option(off)
     off.set_defaults(run=_off)
 
@@ -378,6 +386,12 @@ def tell_systemd_that_it_is_ready() -> None:
 def _off(options: argparse.Namespace, root: str) -> None:
     directory = _known_site(options.site, root)
     _check_allowed(directory, "open")
+    share = int(options.share)
+    if share != ALL:
+        if not let_in(directory, share, person(), source()):
+            print("Nothing to do: that is the share already.")
+        _show(directory)
+        return
     try:
         hooks = Hooks(options.hooks, directory)
         closed, faults = close_window(directory, hooks, person(), source(), force=options.force)
@@ -535,6 +549,8 @@ def _show(directory: StateDirectory, secret: Optional[str] = None) -> None:
         head += ", by hand"
     if window.get("read_only"):
         head = "READ-ONLY to visitors"
+    if about["share"]:
+        head = f"CLOSED to {ALL - about['share']} of {ALL} visitors"
     if about["overdue"]:
         head += ", OVERDUE"
     if job and job["failed"]:
@@ -545,6 +561,7 @@ def _show(directory: StateDirectory, secret: Optional[str] = None) -> None:
         "until": about["until"] and f"{about['until']} ({_distance(about['until'])})",
         "reason": window.get("reason"),
         "by": window.get("opened_by"),
+        "share": about["share"] and f"{about['share']} of {ALL} visitors pass, by their address",
         "pass": about["has_pass"] and "a secret link lets its bearer pass until the site is opened",
         "nginx": about["nginx_fault"] or (_SEEN[window.get("layer") == "django"] if about["on"] else "sees no flag"),
         "pages": f"{about['pages']}/503.<language>.html",

@@ -109,8 +109,7 @@ def open_window(
     A person's window is not opened where a hook before it fails, a deploy's is. Raises StateError and OSError.
     """
     asked = replace(window, bypass_digest=digest_of(secret) if secret else None)
-    current = directory.current_window()
-    if current is not None and directory.flag.exists() and current.same_request(asked):
+    if directory.in_force(asked):
         return directory.open(window, by, source, secret), []
     faults = hooks.run(BEFORE_OPEN, _about(window), by, source, stops=not window.deploys)
     changed = directory.open(window, by, source, secret)

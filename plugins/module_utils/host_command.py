@@ -30,6 +30,7 @@ PARTS = (
     "metrics",
     "recurrence",
     "schedule",
+    "share",
     "state",
     "terminal",
     "times",

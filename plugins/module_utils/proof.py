@@ -208,6 +208,11 @@ def open_fault(answer: Answer) -> Optional[str]:
     return None
 
 
+def shared_fault(answer: Answer) -> Optional[str]:
+    """Say in which way an answer is neither the complete maintenance answer nor the app's own, or None where it is one of them."""
+    return closed_fault(answer) if MAINTENANCE_MARK in answer.body else open_fault(answer)
+
+
 def prove(
     expected: str,
     url: str,
@@ -218,11 +223,11 @@ def prove(
     tls: Optional[ssl.SSLContext] = None,
     ours: bool = True,
 ) -> dict[str, Optional[str]]:
-    """Ask with each method until the site is ``closed`` or ``open`` as expected, or the seconds are over.
+    """Ask with each method until the site is ``closed``, ``open`` or either of them (``shared``) as expected, or the seconds are over.
 
     Gives the fault that stood last per method, None for each that is proven. ``ours`` is as in ``closed_fault``.
     """
-    fault_of = partial(closed_fault, ours=ours) if expected == "closed" else open_fault
+    fault_of = {"closed": partial(closed_fault, ours=ours), "open": open_fault, "shared": shared_fault}[expected]
     deadline = time.monotonic() + seconds
     faults: dict[str, Optional[str]] = dict.fromkeys(methods, "not asked")
     while True:

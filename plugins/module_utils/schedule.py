@@ -26,6 +26,7 @@ from ansible_collections.intermission.django.plugins.module_utils.files import (
     write_file,
 )
 from ansible_collections.intermission.django.plugins.module_utils.recurrence import next_times
+from ansible_collections.intermission.django.plugins.module_utils.share import let_pass
 from ansible_collections.intermission.django.plugins.module_utils.state import (
     FILE_MODE,
     PLAN,
@@ -577,6 +578,7 @@ class Schedule:
             if early and idle and os.path.lexists(place / PLAN) and not self._deploy_needs_it():
                 with pinned(place) as held:
                     os.rename(self.directory.flag, held / WAITING)
+                    let_pass(held, 0)
                 sync_directory(self.directory.path)
                 self.directory.record(
                     "put back", plan.window.opened_by, SOURCE, window=plan.id, start=plan.window.start
@@ -588,12 +590,13 @@ class Schedule:
                 self._open(plan)
 
     def _open(self, plan: Plan) -> None:
-        """Put the flag on a window, unless somebody has closed the site already; a deploy is waited for, and another's job."""
+        """Put the flag on a window, unless somebody has closed the site to all already; a deploy is waited for, and another's job."""
         flag, current = self.directory.flag, self.directory.current_window()
         if flag.exists() and current is not None and (current.deploys or self._job_needs_it(self.open_plan())):
             return
         overtaken = flag.exists() and not (
-            current is not None and current.expires and current.end and parse_instant(current.end) < plan.ends
+            (current is not None and current.expires and current.end and parse_instant(current.end) < plan.ends)
+            or self.directory.parts_that_pass()
         )
         with pinned(self.directory.windows / plan.id) as held:
             if overtaken:

@@ -9,8 +9,8 @@
                      503.txt and so on; and 503.<language>.html.template and so on, which a window's own pages are made from
       windows/<id>/  one window, complete before it is opened: window.json, and its pages 503.<language>.html, 503.json, 503.txt;
                      where Nginx lets some pass, passes/ has an empty file for each name that does: the secret of the window, HTTP
-                     methods, or any, where the app closes the site itself. A scheduled one has schedule.json, and while it waits the
-                     symlink scheduled, which then becomes the flag; missed where the host was off meanwhile
+                     methods, parts of the visitors, or any, where the app closes the site itself. A scheduled one has schedule.json,
+                     and while it waits the symlink scheduled, which then becomes the flag; missed where the host was off meanwhile
       journal.jsonl  who opened or closed what, when, from where, why; and what a deploy did
       lock           held by who changes the flag; closed to everybody else, who could hold it otherwise
 
@@ -72,6 +72,7 @@ SECRET_BYTES = 32
 SECRET_DIRECTORY_MODE = 0o711  # Nginx may look whether a name is there, and nobody else may list them
 SAFE_METHODS = ("GET", "HEAD")
 ANY_METHOD = "any"
+PARTS = tuple(f"share-{number}" for number in range(10))  # As the gate names them
 LAYERS = ("nginx", "django")
 KINDS: dict[str, tuple[type, ...]] = {"str": (str,), "Optional[str]": (str, type(None)), "bool": (bool,)}
 JOURNAL_TAIL = 65536
@@ -336,11 +337,11 @@ class StateDirectory:
 
         ``on`` (bool), ``opened_with`` (``window``, ``hand`` or None), ``window`` (its fields or None), ``since`` and
         ``until`` (ISO 8601 or None), ``overdue`` (bool: the end has passed), ``has_pass`` (bool: the window has a secret
-        that lets pass), ``problem`` (None, or what is wrong with the flag: Nginx does not see a flag whose target is
-        gone, so the site is open).
+        that lets pass), ``share`` (how many visitors in a hundred pass by their address), ``problem`` (None, or what is
+        wrong with the flag: Nginx does not see a flag whose target is gone, so the site is open).
         """
         status: dict[str, Any] = dict.fromkeys(("opened_with", "window", "since", "until", "problem"))
-        status.update(site=self.site, on=self.flag.exists(), overdue=False, has_pass=False)
+        status.update(site=self.site, on=self.flag.exists(), overdue=False, has_pass=False, share=0)
         try:
             flag = self.flag.lstat()
             target = os.readlink(self.flag) if stat.S_ISLNK(flag.st_mode) else None
@@ -358,9 +359,21 @@ class StateDirectory:
             return status
         status.update(window=asdict(window), since=window.start, until=window.end)
         status["has_pass"] = status["on"] and window.bypass_digest is not None
+        status["share"] = 100 * len(self.parts_that_pass()) // len(PARTS)
         if window.end is not None:
             status["overdue"] = parse_instant(window.end) <= datetime.now(timezone.utc)
         return status
+
+    def parts_that_pass(self) -> tuple[str, ...]:
+        """List the parts of the visitors that pass the closed gate, as Nginx sees them."""
+        return tuple(part for part in PARTS if os.path.isfile(self.flag / "passes" / part))
+
+    def in_force(self, window: Window) -> bool:
+        """Tell whether the same request is in force already, and no part of the visitors is let in again."""
+        current = self.current_window()
+        return (
+            current is not None and self.flag.exists() and current.same_request(window) and not self.parts_that_pass()
+        )
 
     def read_window(self, window_id: str) -> Window:
         """Read a staged window. Raises StateError where it is not there or not whole."""
@@ -393,7 +406,7 @@ class StateDirectory:
                     for name, page in filled.items():
                         write_file(held / name, page.encode(), FILE_MODE, mtime=dated)
                     if passing := passing_names(window, secret):
-                        _make_names(held / "passes", passing, SECRET_DIRECTORY_MODE if secret else DIRECTORY_MODE)
+                        make_names(held / "passes", passing, SECRET_DIRECTORY_MODE if secret else DIRECTORY_MODE)
                     write_file(held / "window.json", window.to_json().encode(), FILE_MODE)
                     if plan is not None:
                         write_file(held / PLAN, plan.encode(), FILE_MODE)
@@ -456,7 +469,7 @@ class StateDirectory:
         return found
 
     def open(self, window: Window, by: str, source: str, secret: Optional[str] = None) -> bool:
-        """Stage a window and put the flag on it. Gives False where the same request is already in force.
+        """Stage a window and put the flag on it. Gives False where the same request is already in force for all visitors.
 
         Who shows Nginx the secret passes, as long as the flag is on this window, or on one that took its place without a
         secret of its own and could read this one's. A window is never written over: a second one of the same id gets a
@@ -467,10 +480,10 @@ class StateDirectory:
         base_id = window.id
         window = replace(window, bypass_digest=digest_of(secret) if secret else None)
         with self.locked():
+            if self.in_force(window):
+                return False
             current = self.current_window()
             if current is not None and self.flag.exists():
-                if current.same_request(window):
-                    return False
                 if current.deploys and not window.deploys:
                     raise StateError(
                         f"{self.site} is closed already, by a deploy that is under way or has failed ({current.id}): a window "
@@ -641,7 +654,7 @@ class StateDirectory:
                     shutil.rmtree(entry, ignore_errors=True)
 
 
-def _make_names(directory: Path, names: Iterable[str], mode: int) -> None:
+def make_names(directory: Path, names: Iterable[str], mode: int) -> None:
     """Make a directory with an empty file for each name, to be looked up by name; nobody else enters it before its mode is set."""
     directory.mkdir(mode=0o700)
     for name in names:

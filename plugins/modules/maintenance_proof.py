@@ -37,9 +37,10 @@ options:
     description: File of CA certificates in PEM that are trusted instead of the system's.
     type: path
   expected:
-    description: What to prove; V(any) tells what is there and never fails.
+    description:
+      - What to prove; V(any) tells what is there and never fails. V(shared) is either of V(closed) and V(open), and then it is told which.
     type: str
-    choices: [closed, open, any]
+    choices: [closed, open, shared, any]
     required: true
   ours:
     description: Whether the maintenance answer is one of this collection's; of another's nothing but the status is known.
@@ -81,7 +82,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 seen:
-  description: With O(expected=any), V(closed), V(closed by the app), V(open) or what is wrong; else the expected state.
+  description: With O(expected=any) and O(expected=shared), V(closed), V(closed by the app), V(open) or what is wrong; else the expected state.
   returned: always
   type: str
 """
@@ -102,7 +103,7 @@ ARGUMENTS: dict[str, Any] = {
         "host": {"type": "str", "required": True},
         "validate_certs": {"type": "bool", "default": True},
         "ca": {"type": "path"},
-        "expected": {"type": "str", "choices": ["closed", "open", "any"], "required": True},
+        "expected": {"type": "str", "choices": ["closed", "open", "shared", "any"], "required": True},
         "ours": {"type": "bool", "default": True},
         "methods": {"type": "list", "elements": "str", "default": ["GET", "POST"]},
         "seconds": {"type": "float", "default": 10},
@@ -134,7 +135,8 @@ def main() -> None:
         )
     if wrong:
         module.fail_json(msg=f"not proven to be {params['expected']}: " + "; ".join(wrong), seen="unproven")
-    module.exit_json(seen=params["expected"])
+    seen = observe(url, host, timeout, tls) if params["expected"] == "shared" else params["expected"]
+    module.exit_json(seen=seen)
 
 
 if __name__ == "__main__":

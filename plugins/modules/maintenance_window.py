@@ -17,8 +17,8 @@ attributes:
     support: full
     description: Tells what would change without changing it.
   diff_mode:
-    support: none
-    description: Shows what changes.
+    support: partial
+    description: Shows from which O(share) to which, and nothing else.
 options:
   state_root:
     description: Directory that holds the state directories of all sites on the host.
@@ -53,6 +53,15 @@ options:
     description: With O(state=closed), take a window away also while its job runs, and without O(id) a deploy's too.
     type: bool
     default: false
+  share:
+    description:
+      - With O(state=closed), how many visitors in a hundred are let in. With less than V(100) the window stays open, and lets pass so many of
+        them, by their address. The same ones with the same share, and with a larger one these and others.
+      - Fails where no window is open, where it is a deploy's or lets visitors pass already, and where more are to be let in while a deploy or a
+        window's job needs it.
+    type: int
+    choices: [0, 10, 20, 30, 40, 50, 60, 70, 80, 90, 100]
+    default: 100
   tmpfiles:
     description:
       - A file of tmpfiles.d(5) that brings the directories back at each boot, for O(group).
@@ -191,6 +200,7 @@ from ansible_collections.intermission.django.plugins.module_utils.hooks import (
 )
 from ansible_collections.intermission.django.plugins.module_utils.schedule import Schedule
 from ansible_collections.intermission.django.plugins.module_utils.setting import EnvironmentSetting
+from ansible_collections.intermission.django.plugins.module_utils.share import ALL, SHARES, let_in, would_let_in
 from ansible_collections.intermission.django.plugins.module_utils.state import (
     LAYERS,
     HeldError,
@@ -215,6 +225,7 @@ ARGUMENTS: dict[str, Any] = {
         "group": {"type": "str"},
         "tmpfiles": {"type": "path"},
         "force": {"type": "bool", "default": False},
+        "share": {"type": "int", "choices": list(SHARES), "default": ALL},
         "id": {"type": "str"},
         "start": {"type": "str"},
         "end": {"type": "str"},
@@ -297,9 +308,7 @@ def make_present(directory: StateDirectory, group: Optional[str], tmpfiles: Opti
 def would_change(directory: StateDirectory, params: dict[str, Any]) -> bool:
     """Tell whether the state is another than the wanted one."""
     if params["state"] == "open":
-        current = directory.current_window()
-        on = directory.status()["on"]
-        return not on or current is None or not current.same_request(wanted_window(params))
+        return not directory.in_force(wanted_window(params))
     if params["state"] == "present":
         return present_would_change(directory, params["group"], params["tmpfiles"])
     if params["state"] == "absent":
@@ -307,6 +316,8 @@ def would_change(directory: StateDirectory, params: dict[str, Any]) -> bool:
     if params["state"] == "progressing":
         current = directory.current_window()
         return current is not None and current.deploys and current.progress != params["progress"]
+    if params["state"] == "closed" and params["share"] != ALL:
+        return would_let_in(directory, params["share"])
     return params["state"] == "closed" and directory.closable(params["id"], params["force"])
 
 
@@ -318,6 +329,7 @@ def main() -> None:
     hooks = Hooks(params["hooks"], directory)
     faults: list[str] = []
     try:
+        before = directory.status()["share"]
         changed = would_change(directory, params)
         if changed and not module.check_mode:
             if params["state"] == "present":
@@ -331,6 +343,8 @@ def main() -> None:
             elif params["state"] == "open":
                 window, secret = wanted_window(params), params["secret"]
                 changed, faults = open_window(directory, hooks, window, params["by"], params["from"], secret)
+            elif params["share"] != ALL:
+                changed = let_in(directory, params["share"], params["by"], params["from"])
             else:
                 changed, faults = close_window(
                     directory, hooks, params["by"], params["from"], params["id"], params["force"]
@@ -345,6 +359,8 @@ def main() -> None:
             "announced": Schedule(directory).announced(),
             "job": Schedule(directory).told_job(),
         }
+        if changed and params["state"] == "closed" and params["share"] != ALL:
+            said["diff"] = {"before": f"share: {before}\n", "after": f"share: {params['share']}\n"}
         if params["setting"]:
             setting = EnvironmentSetting(Path(params["setting"]))
             said["setting"] = {"on": setting.is_on(), "applied": setting.is_applied()}

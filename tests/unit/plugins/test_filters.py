@@ -53,8 +53,8 @@ def test_findings() -> None:
 
 
 def host(name: str, state: str = "open", **its: Any) -> dict[str, Any]:
-    nothing = dict.fromkeys(("until", "overdue", "setting", "problem", "unfinished_deploy", "left_behind", "read_only"))
-    return {**nothing, "host": name, "state": state, "reached": state != "unreachable", **its}
+    unset = ("until", "overdue", "setting", "problem", "unfinished_deploy", "left_behind", "read_only", "share")
+    return {**dict.fromkeys(unset), "host": name, "state": state, "reached": state != "unreachable", **its}
 
 
 STATES = ["closed", "overdue", "unreachable", "disagreeing", "unfinished_deploy", "left_behind", "problem"]
@@ -76,6 +76,15 @@ STATES = ["closed", "overdue", "unreachable", "disagreeing", "unfinished_deploy"
                 "web2: is closed to writes until then",
                 "web2: should have been opened at then",
                 "web2: is closed to writes until then, and others say that it is open",
+            ],
+        ),
+        (
+            [host("web1", "closed", share=20), host("web2", "closed", share=20), host("web3", "closed", share=0)],
+            [
+                "web1: is closed to 80%",
+                "web2: is closed to 80%",
+                "web3: is closed",
+                "web3: is closed, and others say that it is closed to 80%",
             ],
         ),
         (

@@ -150,6 +150,30 @@ def test_a_read_only_window(command: Command, site: StateDirectory) -> None:
     assert (site.flag / "passes" / "GET").exists()
 
 
+def test_the_site_is_opened_in_waves(command: Command, site: StateDirectory) -> None:
+    command("on", "shop")
+    assert command("off", "shop", "--share", "20") == 0
+    assert command.out.startswith("shop: CLOSED to 80 of 100 visitors\n")
+    assert "  share   20 of 100 visitors pass, by their address\n" in command.out
+    command("status", "--json")
+    assert json.loads(command.out)["sites"][0]["share"] == 20
+    assert command("off", "shop", "--share=20") == 0
+    assert command.out.startswith("Nothing to do: that is the share already.\nshop: CLOSED to 80 of 100")
+    assert command("off", "shop", "--share", "0") == 0
+    assert command.out.startswith("shop: CLOSED to visitors\n")
+    assert "  share " not in command.out
+    assert command("off", "shop", "--share", "100") == 0
+    assert command.out.startswith("shop: OPEN to visitors\n")
+    assert [entry["event"] for entry in site.journal(9)] == ["opened", "let in", "let in", "closed"]
+
+
+def test_a_share_that_cannot_be_let_in_is_refused(command: Command) -> None:
+    assert command("off", "shop", "--share", "20") == 1
+    assert "shop is open to all visitors: there is no window" in command.err
+    assert command("off", "shop", "--share", "15") == 2
+    assert "invalid choice: '15' (choose from" in command.err
+
+
 def test_an_end_that_is_not_known(command: Command) -> None:
     assert command("on", "shop") == 0
     assert "  until   not known\n" in command.out

@@ -16,6 +16,7 @@ from ansible_collections.intermission.django.plugins.module_utils.proof import (
     open_fault,
     prove,
     retry_after_fault,
+    shared_fault,
     tls_context,
 )
 
@@ -92,6 +93,26 @@ def test_closed_by_the_app(answer: Answer, ours: bool, fault: str | None) -> Non
 )
 def test_open_fault(answer: Answer, fault: str | None) -> None:
     assert open_fault(answer) == fault
+
+
+@pytest.mark.parametrize(
+    ("answer", "fault"),
+    [
+        (Answer(200, {}, b"shop"), None),
+        (Answer(503, HEADERS, PAGE), None),
+        (Answer(503, HEADERS, PAGE[:-9]), "answered 503 with half a page"),
+        (Answer(502, {}, FALLBACK), "the gate is open, but the app cannot be reached (502)"),
+        (Answer(500, {}, b"oops"), "answered 500"),
+        (Answer(0, {}, b"", "no answer in time"), "no answer in time"),
+    ],
+)
+def test_shared_fault(answer: Answer, fault: str | None) -> None:
+    assert shared_fault(answer) == fault
+
+
+def test_what_the_app_closes_by_itself_is_not_shared() -> None:
+    """Who passes the gate would meet the app's own page."""
+    assert "the app still closes the site by itself" in str(shared_fault(Answer(503, APP, b"")))
 
 
 @pytest.mark.parametrize(

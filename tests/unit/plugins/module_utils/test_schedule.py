@@ -20,6 +20,7 @@ from ansible_collections.intermission.django.plugins.module_utils.schedule impor
     placed,
     requested_times,
 )
+from ansible_collections.intermission.django.plugins.module_utils.share import let_in
 from ansible_collections.intermission.django.plugins.module_utils.state import (
     KEPT_WINDOWS,
     StateDirectory,
@@ -378,6 +379,18 @@ def test_a_site_that_an_operator_has_closed_stays_the_operators(
     assert "overtaken" in events(site)
 
 
+def test_a_site_that_an_operator_lets_visitors_into_again_is_closed_to_all(
+    schedule: Schedule, site: StateDirectory
+) -> None:
+    name = add(schedule, 2, 3)
+    site.open(Window(id="hand", site="shop", start=format_instant(at())), "bob", "desk")
+    let_in(site, 20, "bob", "desk")
+    schedule.settle(at(2))
+    assert (site.flagged_id(), site.status()["share"]) == (name, 0)
+    schedule.settle(at(3))
+    assert not site.flag.exists()
+
+
 def test_a_deploy_is_waited_for_at_the_begin(schedule: Schedule, site: StateDirectory) -> None:
     name = add(schedule, 2, 3)
     site.open(Window(id="deploy-1", site="shop", start=format_instant(at(1))), "ada", "laptop")
@@ -415,6 +428,15 @@ def test_a_clock_that_was_wrong_and_is_set_back(schedule: Schedule, site: StateD
     assert site.flagged_id() == over
     schedule.settle(at(2))
     assert site.flagged_id() == inside
+
+
+def test_a_window_that_is_put_back_is_closed_to_all_at_its_time(schedule: Schedule, site: StateDirectory) -> None:
+    name = add(schedule, 2, 3)
+    schedule.settle(at(2))
+    let_in(site, 20, "bob", "desk")
+    schedule.settle(at(1))
+    schedule.settle(at(2))
+    assert (site.flagged_id(), site.status()["share"]) == (name, 0)
 
 
 def test_a_clock_that_is_set_back_by_little_opens_nothing(schedule: Schedule, site: StateDirectory) -> None:

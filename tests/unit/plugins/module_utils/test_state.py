@@ -73,6 +73,7 @@ def test_a_site_without_a_flag_is_open(site: StateDirectory) -> None:
         "until": None,
         "overdue": False,
         "has_pass": False,
+        "share": 0,
         "problem": None,
     }
 

@@ -91,6 +91,24 @@ def test_close_in_check_mode_for_real_and_again(window: RunModule, site: StateDi
     assert window(check=True, state="closed")["changed"] is False
 
 
+def test_a_share_is_let_in_in_check_mode_for_real_and_again(window: RunModule, site: StateDirectory) -> None:
+    window(state="open")
+    told = window(check=True, state="closed", share=20)
+    assert (told["changed"], told["status"]["share"]) == (True, 0)
+    done = window(state="closed", share=20)
+    assert (done["changed"], done["status"]["share"], done["status"]["on"]) == (True, 20, True)
+    assert done["diff"] == told["diff"] == {"before": "share: 0\n", "after": "share: 20\n"}
+    assert done["journal"][-1]["event"] == "let in"
+    for check in (True, False):
+        again = window(check=check, state="closed", share=20)
+        assert (again["changed"], "diff" in again) == (False, False)
+    assert window(check=True, state="open")["changed"] is True
+    assert window(state="closed", share=100)["status"]["on"] is False
+    for check in (True, False):
+        assert "there is no window" in window(check=check, state="closed", share=20)["msg"]
+    assert "must be one of" in window(state="closed", share=15)["msg"]
+
+
 @pytest.mark.parametrize(
     ("flag", "window_id", "changed"),
     [
@@ -303,6 +321,9 @@ def test_proof(proof: RunModule, serve: Any, http: Any, closed_answer: bytes, ch
     assert proof(opened.url, "open", check) == {"changed": False, "seen": "open"}
     assert proof(closed.url, "any", check) == {"changed": False, "seen": "closed"}
     assert [request.split()[0] for request in closed.requests] == ["GET", "POST", "GET"]
+    for server, seen in ((closed, "closed"), (opened, "open")):
+        assert proof(server.url, "shared", check, methods=["GET"]) == {"changed": False, "seen": seen}
+    assert proof(serve(http(500, b"oops")).url, "shared", check, methods=["GET"])["msg"].endswith("answered 500")
 
 
 def test_proof_that_fails_names_each_method(proof: RunModule, serve: Any, http: Any) -> None:
