@@ -5,10 +5,11 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from ansible_collections.intermission.django.plugins.module_utils import share as share_module
 from ansible_collections.intermission.django.plugins.module_utils.state import new_secret
 
 from driving import wait_until
-from nginx.answers import assert_app, assert_maintenance
+from nginx.answers import assert_app, assert_fallback, assert_maintenance
 from nginx.app import PATIENCE
 from nginx.site import Site
 
@@ -203,6 +204,88 @@ def test_a_forged_address_does_not_pass_where_no_proxy_is_trusted(make_site: Mak
     site.open_window()
     for name in ("X-Forwarded-For", "X-Real-IP", "Forwarded", "True-Client-IP", "CF-Connecting-IP"):
         assert_maintenance(site.ask(headers={name: "198.51.100.7"}))
+
+
+ADDRESSES = [f"198.51.100.{number}" for number in range(100)] + [f"2001:db8:7::{number:x}" for number in range(100)]
+
+
+def let_in(site: Site, share: int) -> None:
+    share_module.let_in(site.state, share, "somebody", "here")
+
+
+def who_passes(site: Site, addresses: list[str], method: str = "GET") -> set[str]:
+    """Ask as each of them, behind a proxy, and give those whom the app has answered."""
+    passed, connection = set(), site.connection()
+    for address in addresses:
+        answer = site.ask(method, headers={"X-Forwarded-For": address}, on=connection)
+        if answer.status == 200:
+            assert_app(answer, asked=f"{method} /")
+            passed.add(address)
+        else:
+            assert_maintenance(answer)
+    connection.close()
+    return passed
+
+
+@pytest.fixture
+def proxied_site(make_site: MakeSite, form: str) -> Site:
+    """A closed site behind a proxy that is trusted."""
+    site = make_site(form, maintenance_page_trusted_proxies=["127.0.0.1"], maintenance_page_health_path="/health")
+    site.open_window()
+    return site
+
+
+def test_a_share_of_the_visitors_passes_and_who_was_let_in_stays_in(proxied_site: Site) -> None:
+    former: set[str] = set()
+    for share in (10, 20, 50, 90):
+        let_in(proxied_site, share)
+        passed = who_passes(proxied_site, ADDRESSES)
+        assert passed > former
+        assert abs(100 * len(passed) / len(ADDRESSES) - share) < 6
+        former = passed
+    assert who_passes(proxied_site, ADDRESSES[:60], "POST") == {one for one in ADDRESSES[:60] if one in former}
+    let_in(proxied_site, 0)
+    assert not who_passes(proxied_site, ADDRESSES[:60])
+    let_in(proxied_site, 50)
+    proxied_site.close_window()
+    assert len(who_passes(proxied_site, ADDRESSES[:60])) == 60
+
+
+def test_it_is_the_same_visitors_on_each_host(proxied_site: Site) -> None:
+    """Whatever the host, the form and Nginx's version: a visitor is sent from one host to another."""
+    let_in(proxied_site, 10)
+    passed = who_passes(proxied_site, ADDRESSES[:60])
+    assert {int(address.rpartition(".")[2]) for address in passed} == {3, 4, 7, 13, 26, 36}
+
+
+def test_a_share_is_by_an_address_that_nobody_can_choose(site: Site) -> None:
+    """Where no proxy is trusted."""
+    site.open_window()
+    let_in(site, 50)
+    assert len(who_passes(site, ADDRESSES[:60])) in (0, 60)
+
+
+def test_who_is_let_in_gets_the_same_robots_and_health_as_all(proxied_site: Site) -> None:
+    let_in(proxied_site, 50)
+    passed = who_passes(proxied_site, ADDRESSES[:20])
+    assert 0 < len(passed) < 20
+    for path, body in (("/robots.txt", b"User-agent: *\nDisallow:\n"), ("/health", b"ok\n")):
+        answers = [proxied_site.ask(path=path, headers={"X-Forwarded-For": address}) for address in ADDRESSES[:20]]
+        assert {(answer.status, answer.body) for answer in answers} == {(200, body)}
+
+
+def test_who_is_let_in_passes_with_any_path_and_finds_a_dead_app_as_always(proxied_site: Site) -> None:
+    let_in(proxied_site, 50)
+    headers = {"X-Forwarded-For": min(who_passes(proxied_site, ADDRESSES[:20]))}
+    assert_app(proxied_site.ask("DELETE", "/orders/?a=b", headers), asked="DELETE /orders/?a=b")
+    proxied_site.app.die()
+    assert_fallback(proxied_site.ask(headers=headers))
+
+
+def test_a_share_is_of_one_window_only(proxied_site: Site) -> None:
+    let_in(proxied_site, 90)
+    proxied_site.open_window(reason="Another")
+    assert not who_passes(proxied_site, ADDRESSES[:60])
 
 
 PATHS = ["= /exact", "/admin/", "/health", "~ ^/[a-z]+/public$", "~* \\.(ico|png)$"]

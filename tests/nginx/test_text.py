@@ -122,7 +122,7 @@ def test_the_http_file_is_accepted_without_a_warning_before_a_server_includes_th
 
 
 def test_n30_lists_are_looked_at_only_while_the_flag_is_there(site: Site) -> None:
-    lists = {"blocked", "passes", "open_path", "own_answer", "pass", "suffix", "format", "language"}
+    lists = {"blocked", "passes", "open_path", "own_answer", "pass", "share", "suffix", "format", "language"}
     at_server_level = [
         entry
         for text in site.role.files.values()

@@ -238,6 +238,34 @@ def test_hooks_and_tasks_of_the_operators_own_run_on_both_sides(
     assert not site.flag.exists()
 
 
+def test_the_site_is_opened_in_waves(
+    play: Play, site: StateDirectory, tmp_path: Path, serve: Callable[..., Any], closed_answer: bytes
+) -> None:
+    page, nowhere = serve(closed_answer), {"maintenance_window_proof_url": "http://127.0.0.1:1/"}
+    never = tmp_path / "never.yml"
+    never.write_text("- ansible.builtin.fail: {msg: that is for an opening to all}\n")
+    wave = {
+        "maintenance_window_share": "20",
+        "maintenance_window_before_close_tasks": str(never),
+        "maintenance_window_after_close_tasks": str(never),
+    }
+    site.open(Window("disk", "shop", "2025-12-01T01:00:00Z"), "ada", "here")
+    asked = {"maintenance_window_proof": True, "maintenance_window_proof_url": page.url}
+    printed = play("close", "status", **wave, **asked)
+    assert "DONE  shop is open to 20 of 100 visitors on localhost.\n" in printed
+    assert "got the page: whether the app answers the others is not proven." in printed
+    assert (cell(printed, "STATE"), cell(printed, "VISITORS GET")) == ("closed to 80%", "closed")
+    again = play("close", "status", **wave, **nowhere, maintenance_window_format="json")
+    assert [entry["event"] for entry in site.journal(9)] == ["opened", "let in"]
+    assert documents(again)[0]["hosts"][0]["share"] == 20
+    closed = play("close", "status", **nowhere, maintenance_window_share=0)
+    assert "DONE  shop is closed to all visitors again on localhost.\n" in closed
+    assert cell(closed, "STATE") == "closed"
+    with pytest.raises(AssertionError, match="maintenance_window_share is 20, and only the flag's window"):
+        play("close", **wave, maintenance_window_mechanism="setting")
+    assert site.status()["on"] is True
+
+
 def documents(printed: str) -> list[Any]:
     """Read the JSON documents that were printed one behind the other."""
     return [json.loads(f"{{{text}}}") for text in re.findall(r"^\{$(.*?)^\}$", printed, re.DOTALL | re.MULTILINE)]
