@@ -26,7 +26,6 @@ from ansible_collections.intermission.django.plugins.module_utils.files import (
     write_file,
 )
 from ansible_collections.intermission.django.plugins.module_utils.recurrence import next_times
-from ansible_collections.intermission.django.plugins.module_utils.share import let_pass
 from ansible_collections.intermission.django.plugins.module_utils.state import (
     FILE_MODE,
     PLAN,
@@ -34,6 +33,7 @@ from ansible_collections.intermission.django.plugins.module_utils.state import (
     StateDirectory,
     StateError,
     Window,
+    let_pass,
 )
 from ansible_collections.intermission.django.plugins.module_utils.times import (
     format_instant,
@@ -577,8 +577,8 @@ class Schedule:
             idle = progress is None or progress.state in (WAITS, DONE)
             if early and idle and os.path.lexists(place / PLAN) and not self._deploy_needs_it():
                 with pinned(place) as held:
+                    let_pass(held, [])
                     os.rename(self.directory.flag, held / WAITING)
-                    let_pass(held, 0)
                 sync_directory(self.directory.path)
                 self.directory.record(
                     "put back", plan.window.opened_by, SOURCE, window=plan.id, start=plan.window.start

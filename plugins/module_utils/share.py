@@ -6,20 +6,17 @@ larger share has the files of a smaller one and some more, so that nobody who wa
 
 from __future__ import annotations
 
-import os
-import shutil
-from pathlib import Path
-
 from ansible_collections.intermission.django.plugins.module_utils.deploy import DeployRecord
-from ansible_collections.intermission.django.plugins.module_utils.files import pinned, remove_empty, sync_directory
+from ansible_collections.intermission.django.plugins.module_utils.files import pinned
+from ansible_collections.intermission.django.plugins.module_utils.schedule import Schedule
 from ansible_collections.intermission.django.plugins.module_utils.state import (
-    DIRECTORY_MODE,
     PARTS,
     StateDirectory,
     StateError,
     Window,
-    make_names,
+    let_pass,
 )
+from ansible_collections.intermission.django.plugins.module_utils.window_job import RUNS, WAITS
 
 ALL = 100
 SHARES = tuple(range(0, ALL + 1, ALL // len(PARTS)))
@@ -35,7 +32,7 @@ def let_in(directory: StateDirectory, share: int, by: str, source: str) -> bool:
         if changes:
             try:
                 with pinned(directory.windows) as windows, pinned(windows / window.id) as held:
-                    let_pass(held, share)
+                    let_pass(held, _parts_of(share))
             except PermissionError as error:
                 raise StateError(
                     f"{directory.site} has a window with a secret link ({window.id}), and only who made that, and root, can say who "
@@ -48,26 +45,6 @@ def let_in(directory: StateDirectory, share: int, by: str, source: str) -> bool:
 def would_let_in(directory: StateDirectory, share: int) -> bool:
     """Tell whether that would change anything. Raises StateError."""
     return _examined(directory, share)[1]
-
-
-def let_pass(window: Path, share: int) -> None:
-    """Name the parts that pass in a window's directory, where the directory of names comes and goes as a whole. Raises OSError."""
-    wanted, passes = _parts_of(share), window / "passes"
-    if wanted and not os.path.lexists(passes):
-        partial = window / ".passes.partial"
-        shutil.rmtree(partial, ignore_errors=True)
-        make_names(partial, wanted, DIRECTORY_MODE)
-        os.rename(partial, passes)
-    elif os.path.lexists(passes):
-        with pinned(passes) as held:
-            for part in wanted:
-                if not os.path.lexists(held / part):
-                    (held / part).touch(exist_ok=False)
-            for part in reversed([part for part in PARTS if part not in wanted]):
-                (held / part).unlink(missing_ok=True)
-            sync_directory(held)
-        remove_empty([passes])  # The shortest way for who is turned away
-    sync_directory(window)
 
 
 def _parts_of(share: int) -> tuple[str, ...]:
@@ -107,8 +84,9 @@ def _check_idle(directory: StateDirectory) -> None:
             f"a deploy of {directory.site} is under way or has died, and counts on the window to keep all visitors out. Let it end, "
             "or deploy again, and then let a share of them in"
         )
-    if directory.job_runs():
+    job = Schedule(directory).told_job()
+    if job is not None and job["state"] in (WAITS, RUNS):
         raise StateError(
-            f"the job of a window of {directory.site} runs, and visitors would meet what it is changing. Wait for it, or end it on "
-            f"the host with systemctl stop intermission-{directory.site}-job.service"
+            f"the job of a window of {directory.site} {job['state']}, and visitors would meet what it is changing. Wait for it, or "
+            f"see to it on the host with systemctl status intermission-{directory.site}-job.service"
         )

@@ -33,7 +33,7 @@ import secrets
 import shutil
 import stat
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -45,6 +45,7 @@ from ansible_collections.intermission.django.plugins.module_utils.files import (
     open_plain,
     pinned,
     read_plain,
+    remove_empty,
     replace_symlink,
     sync_directory,
     write_file,
@@ -348,7 +349,8 @@ class StateDirectory:
         except (FileNotFoundError, NotADirectoryError):
             return {**status, "on": False}
         since = datetime.fromtimestamp(flag.st_mtime, tz=timezone.utc)
-        status.update(opened_with="hand", since=format_instant(since))
+        share = 100 * len(self.parts_that_pass()) // len(PARTS)
+        status.update(opened_with="hand", since=format_instant(since), share=share)
         if target is None:
             return status
         status["opened_with"] = "window"
@@ -359,7 +361,6 @@ class StateDirectory:
             return status
         status.update(window=asdict(window), since=window.start, until=window.end)
         status["has_pass"] = status["on"] and window.bypass_digest is not None
-        status["share"] = 100 * len(self.parts_that_pass()) // len(PARTS)
         if window.end is not None:
             status["overdue"] = parse_instant(window.end) <= datetime.now(timezone.utc)
         return status
@@ -406,7 +407,7 @@ class StateDirectory:
                     for name, page in filled.items():
                         write_file(held / name, page.encode(), FILE_MODE, mtime=dated)
                     if passing := passing_names(window, secret):
-                        make_names(held / "passes", passing, SECRET_DIRECTORY_MODE if secret else DIRECTORY_MODE)
+                        _make_names(held / "passes", passing, SECRET_DIRECTORY_MODE if secret else DIRECTORY_MODE)
                     write_file(held / "window.json", window.to_json().encode(), FILE_MODE)
                     if plan is not None:
                         write_file(held / PLAN, plan.encode(), FILE_MODE)
@@ -654,13 +655,36 @@ class StateDirectory:
                     shutil.rmtree(entry, ignore_errors=True)
 
 
-def make_names(directory: Path, names: Iterable[str], mode: int) -> None:
+def _make_names(directory: Path, names: Iterable[str], mode: int) -> None:
     """Make a directory with an empty file for each name, to be looked up by name; nobody else enters it before its mode is set."""
     directory.mkdir(mode=0o700)
     for name in names:
         (directory / name).touch()
     directory.chmod(mode)
     sync_directory(directory)
+
+
+def let_pass(window: Path, parts: Sequence[str]) -> None:
+    """Name the parts of the visitors that pass in a window's directory, the first ones first, and no others. Raises OSError.
+
+    Who dies between has let in some of those who are to be let in, or turned away some of those who are to be turned away.
+    """
+    passes = window / "passes"
+    if parts and not os.path.lexists(passes):
+        partial = window / ".passes.partial"
+        shutil.rmtree(partial, ignore_errors=True)
+        _make_names(partial, parts, DIRECTORY_MODE)
+        os.rename(partial, passes)
+    elif os.path.lexists(passes):
+        with pinned(passes) as held:
+            for part in parts:
+                if not os.path.lexists(held / part):
+                    (held / part).touch(exist_ok=False)
+            for part in reversed([part for part in PARTS if part not in parts]):
+                (held / part).unlink(missing_ok=True)
+            sync_directory(held)
+        remove_empty([passes])  # So that who is turned away has the shortest way again
+    sync_directory(window)
 
 
 def _holder(path: Path) -> Optional[str]:

@@ -329,7 +329,8 @@ def main() -> None:
     hooks = Hooks(params["hooks"], directory)
     faults: list[str] = []
     try:
-        before = directory.status()["share"]
+        shares = params["state"] == "closed" and params["share"] != ALL
+        before = directory.status()["share"] if shares else None
         changed = would_change(directory, params)
         if changed and not module.check_mode:
             if params["state"] == "present":
@@ -343,7 +344,7 @@ def main() -> None:
             elif params["state"] == "open":
                 window, secret = wanted_window(params), params["secret"]
                 changed, faults = open_window(directory, hooks, window, params["by"], params["from"], secret)
-            elif params["share"] != ALL:
+            elif shares:
                 changed = let_in(directory, params["share"], params["by"], params["from"])
             else:
                 changed, faults = close_window(
@@ -359,7 +360,7 @@ def main() -> None:
             "announced": Schedule(directory).announced(),
             "job": Schedule(directory).told_job(),
         }
-        if changed and params["state"] == "closed" and params["share"] != ALL:
+        if changed and shares:
             said["diff"] = {"before": f"share: {before}\n", "after": f"share: {params['share']}\n"}
         if params["setting"]:
             setting = EnvironmentSetting(Path(params["setting"]))

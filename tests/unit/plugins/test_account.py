@@ -199,3 +199,44 @@ def test_what_a_failed_task_says(ansible_plays: Plays) -> None:
     printed = ansible_plays({said: FAILURE.format(vars=variables, loop=loop) for said, loop in loops.items()})
     for said in loops:
         assert f"SAID={said}=END" in printed[said]
+
+
+PLANNED = """
+- hosts: localhost
+  connection: local
+  gather_facts: false
+  vars_files: ["{vars}"]
+  vars:
+    __django_release_flag: {flag}
+    __django_release_operators_window: true
+    __django_release_needs_window: {needs}
+    __django_release_known: {{closing_by_setting: false}}
+    __django_release_pending: []
+    __intermission_gone: []
+    intermission_site: shop
+    django_release_root: /srv/shop
+    django_release_allow_older: false
+  tasks:
+    - name: Say what is wrong
+      intermission.django.report:
+        text: "SAID={{{{ __django_release_plan_faults | default('', true) | trim }}}}=END"
+"""
+
+
+def test_no_database_is_migrated_behind_a_window_that_lets_visitors_pass(ansible_plays: Plays) -> None:
+    asked: dict[str, dict[str, Any]] = {
+        "localhost has a read-only window (one)": {"window": {"id": "one", "read_only": True}, "share": 0},
+        "localhost has a window in which the app answers (one)": {
+            "window": {"id": "one", "layer": "django"},
+            "share": 0,
+        },
+        "localhost has a window that lets 20 of 100 visitors pass (one)": {"window": {"id": "one"}, "share": 20},
+        "=END closed to all": {"window": {"id": "one"}, "share": 0},
+        "=END by hand": {"window": None, "share": 0},
+    }
+    variables = TEMPLATE.parents[1] / "vars/main/faults.yml"
+    plays = {said: PLANNED.format(vars=variables, flag=json.dumps(flag), needs="true") for said, flag in asked.items()}
+    shared = json.dumps({"window": {"id": "one"}, "share": 20})
+    plays["=END no window needed"] = PLANNED.format(vars=variables, flag=shared, needs="false")
+    for said, printed in ansible_plays(plays).items():
+        assert f"SAID={said.split(' ')[0] if said.startswith('=') else said}" in printed

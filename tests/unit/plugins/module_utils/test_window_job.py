@@ -21,6 +21,7 @@ from ansible_collections.intermission.django.plugins.module_utils import schedul
 from ansible_collections.intermission.django.plugins.module_utils import window_job, window_job_run
 from ansible_collections.intermission.django.plugins.module_utils.job import Job
 from ansible_collections.intermission.django.plugins.module_utils.schedule import OverlapError, Schedule, placed
+from ansible_collections.intermission.django.plugins.module_utils.share import let_in
 from ansible_collections.intermission.django.plugins.module_utils.state import (
     HeldError,
     StateDirectory,
@@ -156,6 +157,16 @@ def test_it_closes_the_window_where_it_is_to(host: Host) -> None:
     assert host.settle(2)
     assert host.run() == ""
     assert not host.site.flag.exists()
+
+
+def test_no_share_of_the_visitors_is_let_in_before_it_has_ended(host: Host) -> None:
+    host.add(1, 2, host.command())
+    host.settle(1)
+    assert host.state == "waits"
+    with pytest.raises(StateError, match="the job of a window of shop waits, and visitors would meet"):
+        let_in(host.site, 10, "ada", "here")
+    host.run()
+    assert let_in(host.site, 10, "ada", "here")
 
 
 def test_it_closes_the_window_at_once_where_the_end_has_passed(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
