@@ -264,6 +264,8 @@ def test_the_site_is_opened_in_waves(
     with pytest.raises(AssertionError, match="maintenance_window_share is 20, and only the flag's window"):
         play("close", **wave, maintenance_window_mechanism="setting")
     assert site.status()["on"] is True
+    play("close", **wave, __maintenance_window_id="disk")  # As a deploy does
+    assert site.status()["on"] is False
 
 
 def documents(printed: str) -> list[Any]:
