@@ -8,7 +8,7 @@ import re
 import socket
 import ssl
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from functools import partial
@@ -227,7 +227,9 @@ def prove(
 
     Gives the fault that stood last per method, None for each that is proven. ``ours`` is as in ``closed_fault``.
     """
-    fault_of = {"closed": partial(closed_fault, ours=ours), "open": open_fault, "shared": shared_fault}[expected]
+    fault_of: Callable[[Answer], Optional[str]] = partial(closed_fault, ours=ours)
+    if expected != "closed":
+        fault_of = open_fault if expected == "open" else shared_fault
     deadline = time.monotonic() + seconds
     faults: dict[str, Optional[str]] = dict.fromkeys(methods, "not asked")
     while True:
