@@ -203,6 +203,12 @@ def test_origins_that_no_browser_sends(shop: Shop) -> None:
     )
 
 
+def test_the_role_of_a_deploy_without_its_playbook(shop: Shop, tmp_path: Path) -> None:
+    play = tmp_path / "site.yml"
+    play.write_text("- hosts: shop\n  gather_facts: false\n  roles: [intermission.django.django_release]\n")
+    refused(shop, str(play), {}, "import_playbook: intermission.django.deploy")
+
+
 def test_line_that_nginx_refuses_puts_the_former_files_back(shop: Shop) -> None:
     file = shop.root / "web1/nginx/conf.d/intermission-shop.server.conf"
     before = file.read_text()
