@@ -83,7 +83,7 @@ def test_a9_a_deploy_that_fails_after_one_that_was_killed_goes_back_to_before_bo
         assert watch(shop, "deploy.yml", tmp_path / "tasks", {"django_release_version": "v2"}, point).killed
         run = shop.deploy("fails_later")
         assert run.status == 2
-        assert "the database is as it was. shop serves the version from before" in run.words
+        assert "The database is as it was. shop serves the version from before" in run.words
         assert shop.versions() == {"1"}
         again = shop.deploy("v2")
     assert again.status == 0, again.output
@@ -254,15 +254,22 @@ def move(files: Iterable[Path], place: Path) -> None:
 @pytest.mark.parametrize("what", ["shop/releases", "shop/environments", "state", "shop/shared"])
 def test_a_full_disk_of_a_host(shop: Shop, record: Path, data_is_whole: Callable[[], bool], what: str) -> None:
     place = shop.root / "web2" / what
+    environment = {
+        "SHOP_SECRET_KEY": f"one that no deploy has written, for {what}",
+        "SHOP_DATABASE": "{{ demo_root }}/shop.sqlite3",
+        "SHOP_STATIC_ROOT": "{{ demo_node }}/shop/shared/static",
+        "SHOP_ALLOWED_HOSTS": "{{ intermission_server_names | join(',') }}",
+        "SHOP_MIDDLEWARE": "1",
+    }
     with host_on_a_disk(shop, place), shop.visitors(record):
         filler = fill(place)
-        run = shop.deploy("v2")
+        run = shop.deploy("v2", django_release_environment=environment)
         assert run.status == 2
         assert "No space left on device" in run.words
         assert "FAILED " in run.words
         assert shop.versions() == {"1"}
         filler.unlink()
-        again = shop.deploy("v2")
+        again = shop.deploy("v2", django_release_environment=environment)
         assert again.status == 0, again.output
         assert shop.versions() == {"2"}
     assert seen(shop, record) == {"app 1", "maintenance", "app 2"}
@@ -270,16 +277,21 @@ def test_a_full_disk_of_a_host(shop: Shop, record: Path, data_is_whole: Callable
 
 
 @NEEDS_MOUNT
-def test_a_full_disk_of_the_database(shop: Shop, record: Path, data_is_whole: Callable[[], bool]) -> None:
-    database = shop.root / "shop.sqlite3"
-    with database_on_a_disk(shop, database.stat().st_size / 2**20 + 5) as place, shop.visitors(record):
-        run = shop.deploy("v2")
+def test_a_full_disk_of_the_database(
+    shop: Shop, record: Path, tmp_path: Path, data_is_whole: Callable[[], bool]
+) -> None:
+    database, plan = shop.root / "shop.sqlite3", {"django_release_version": "v2"}
+    with database_on_a_disk(shop, 2 * database.stat().st_size / 2**20 + 20) as place, shop.visitors(record):
+        leave_little = (
+            f"head -c $(( $(df --output=avail -B1 {place} | tail -n 1) - 200000 )) /dev/zero > {place}/filler"
+        )
+        run = watch(shop, "deploy.yml", tmp_path / "tasks", plan, noting("migrate"), instead=leave_little).run
         assert run.status == 2
         assert "FAILED in the phase migrate of v2" in run.words
         assert "database or disk is full" in run.words
-        assert "the database is as it was. shop serves the version from before" in run.words
+        assert "The database is as it was. shop serves the version from before" in run.words
         assert shop.versions() == {"1"}
-        subprocess.run(["mount", "-o", "remount,size=200m", str(place)], check=True)
+        (place / "filler").unlink()
         again = shop.deploy("v2")
         assert again.status == 0, again.output
         assert shop.versions() == {"2"}
