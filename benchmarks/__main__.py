@@ -12,6 +12,7 @@ from pathlib import Path
 from benchmarks import CHECKOUT, BrokenRunError
 from benchmarks.cost import Kind, compare, separate
 from benchmarks.counts import instructions, system_calls
+from benchmarks.fleet import measure as measure_fleet
 from benchmarks.flips import begun_behind, flip_often, until_503
 from benchmarks.gunicorn import cpu_seconds, running_peer
 from benchmarks.middleware import measure as measure_middleware
@@ -52,7 +53,10 @@ single process for one request, counted as what a long run has more than a short
 per second swing with the machine: they are medians of rounds that take turns, spread from quartile to quartile. The CPU time of
 django-maintenance-mode is that of gunicorn's processes and of Nginx in front of them, in a project with the apps and the
 middleware that `django-admin startproject` writes, and with nothing more. The Django app's middleware and that of
-django-maintenance-mode are measured in one process, without a server: CPU time, medians of rounds that take turns."""
+django-maintenance-mode are measured in one process, without a server: CPU time, medians of rounds that take turns. The hosts of a
+fleet are addresses of this machine, behind one sshd and with directories of their own, and the machine is shared by the controller
+and its hosts: medians of runs with connections that are there, against one run of a playbook as people write it (facts, five
+tasks, Ansible's own settings)."""
 INSTRUCTIONS = "{:,.0f} against {:,.0f} instructions"
 CALLS = "{:.1f} against {:.1f} system calls"
 
@@ -97,7 +101,9 @@ def measure() -> list[Row]:
         swinging_open = [*swinging_open_rows(listed, bare, twin)]
         swinging_closed = [*swinging_closed_rows(site, gated)]
         middleware = measure_middleware(site.root / "middleware")
-        return [*counted_open, *swinging_open, *counted_closed, *swinging_closed, *peer, *flips, *middleware]
+        gate = [*counted_open, *swinging_open, *counted_closed, *swinging_closed, *peer, *flips]
+    with tempfile.TemporaryDirectory(prefix="im-", dir="/tmp") as folder:  # Short: SSH's sockets are below it
+        return [*gate, *middleware, *measure_fleet(Path(folder) / "f")]
 
 
 def counted_open_rows(site: Site) -> Iterator[Row]:

@@ -83,6 +83,11 @@ def difference_row(what: str, first: float, second: float, context: str, bound: 
     return Row(what, f"{difference:+.1f}", "", context.format(first, second), numbers, *_judged(bound, difference))
 
 
+def value_row(what: str, value: float, unit: str, context: str, bound: Optional[Bound] = None) -> Row:
+    """Report a number by itself, in a unit."""
+    return Row(what, f"{value:.1f}{unit}", "", context, {"value": value}, *_judged(bound, value))
+
+
 def delay_row(what: str, delays: Sequence[float]) -> Row:
     """Report delays in microseconds."""
     median, best, worst = statistics.median(delays), min(delays), max(delays)

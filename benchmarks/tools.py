@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+from pathlib import Path
 
 from benchmarks import BrokenRunError
 
@@ -21,6 +22,19 @@ def need_tools() -> None:
     for command in (["apt-get", "update", "--quiet=2"], [*install, "--quiet=2"]):
         if subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, check=False).returncode:
             raise BrokenRunError(f"'{' '.join(command)}' failed")
+
+
+def unpack(packages: tuple[str, ...], folder: Path) -> None:
+    """Put what is in packages below a folder without installing them, as one may start a server. Raises BrokenRunError."""
+    archives = folder / "archives"
+    archives.mkdir(parents=True)
+    download = ["apt-get", "download", "--quiet=2", *packages]
+    if subprocess.run(download, cwd=archives, capture_output=True, check=False).returncode:
+        subprocess.run(["apt-get", "update", "--quiet=2"], stdout=subprocess.DEVNULL, check=False)
+        if subprocess.run(download, cwd=archives, check=False).returncode:
+            raise BrokenRunError(f"Debian's packages {' '.join(packages)} cannot be had")
+    for archive in archives.glob("*.deb"):
+        subprocess.run(["dpkg-deb", "--extract", archive, folder], check=True)
 
 
 def version_of(tool: str) -> str:

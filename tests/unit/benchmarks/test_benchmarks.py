@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from benchmarks import BrokenRunError
 from benchmarks.counts import LONG, SHORT, callgrind_total, per_request, strace_total
+from benchmarks.fleet import FEW, MANY, MOST, Run, address, rows
 from benchmarks.report import (
     Bound,
     cost_row,
@@ -115,3 +116,24 @@ def test_both_forms_of_the_report(tmp_path: Path) -> None:
 def test_the_vhost_without_the_gate_keeps_its_other_lines() -> None:
     vhost = "location @proxy {\n    set $im_shop_recursive 1;\n    proxy_redirect off;\n}\n"
     assert without_gate(vhost) == "location @proxy {\n    proxy_redirect off;\n}\n"
+
+
+def test_closing_a_fleet_is_judged_by_the_median_for_each_host() -> None:
+    ours = {
+        FEW: [Run(1.0, 0.4, 1.0, 1024)],
+        MANY: [Run(9.0, 4.0, 10.0, 2048), Run(10.0, 4.5, 11.0, 2048), Run(99.0, 9.0, 12.0, 2048)],
+        MOST: [Run(60.0, 20.0, 50.0, 4096)],
+    }
+    found = rows(Run(110.0, 60.0, 200.0, 1024), ours)
+    assert [(row.found, row.verdict) for row in found] == [
+        ("11.000", "MISSED"),
+        ("45.0 ms", "ok"),
+        ("110.0 ms", ""),
+        ("1.000", ""),
+        ("1.200", "MISSED"),
+        ("2.000", ""),
+    ]
+
+
+def test_each_host_of_a_fleet_has_an_address_of_its_own() -> None:
+    assert len({address(number) for number in range(MOST)}) == MOST
