@@ -315,6 +315,7 @@ class Schedule:
             details.update({"command": order.command.text} if order else {})
             try:
                 window = self._free(plan.window)
+                self.directory.tell_of_change()
                 self._stage(window, series, self.jobs.add(replace(order, window=window.id)) if order else None)
                 self.directory.record(
                     "scheduled",
@@ -353,6 +354,7 @@ class Schedule:
                 return [window_id]
             if plan.series and once:
                 if not only_tell:
+                    self.directory.tell_of_change()
                     self._stage_next(plan, plans, _now())
                 targets = [plan]
             else:
@@ -499,6 +501,7 @@ class Schedule:
         if plan.job and order and order == its_own:  # A member may let a window name another's
             with contextlib.suppress(PermissionError):  # A member's word does not let a job begin later
                 self.jobs.change(plan.job, replace(order, end=window.end or ""))
+        self.directory.tell_of_change()
         self.directory.rewrite(window)
         with pinned(self.directory.windows) as windows:
             os.utime(windows)  # The app looks again at what it announces

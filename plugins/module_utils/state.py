@@ -11,6 +11,7 @@
                      where Nginx lets some pass, passes/ has an empty file for each name that does: the secret of the window, HTTP
                      methods, parts of the visitors, or any, where the app closes the site itself. A scheduled one has schedule.json,
                      and while it waits the symlink scheduled, which then becomes the flag; missed where the host was off meanwhile
+      changed        there from a change of what the host has to do at a time until it looks again, which it does at once
       journal.jsonl  who opened or closed what, when, from where, why; and what a deploy did
       lock           held by who changes the flag; closed to everybody else, who could hold it otherwise
 
@@ -247,6 +248,7 @@ class StateDirectory:
         self.flag = self.path / "on"
         self.windows = self.path / "windows"
         self.pages = self.path / "pages"
+        self.changed = self.path / "changed"
         self.journal_file = self.path / "journal.jsonl"
         self.lock_file = self.path / "lock"
         self.deploy_file = self.path.parent / f".{site}.deploy.json"
@@ -419,6 +421,15 @@ class StateDirectory:
             sync_directory(windows)
         return self.windows / window.id
 
+    def tell_of_change(self) -> None:
+        """Let systemd start what looks at the windows, again where that runs; for who holds the lock and is about to change them.
+
+        It removes this before it takes the lock, so that it has seen all that was changed before it ends, or is started anew.
+        Raises OSError.
+        """
+        with contextlib.suppress(FileExistsError), pinned(self.path) as held:
+            (held / self.changed.name).touch(exist_ok=False)
+
     def _pages_of(self, window: Window) -> tuple[dict[str, str], float]:
         """Make the pages of a window, by the name of their file, and give the time of modification that they all get."""
         try:
@@ -497,6 +508,8 @@ class StateDirectory:
             while os.path.lexists(self.windows / window.id):
                 number += 1
                 window = replace(window, id=f"{base_id}.{number}")
+            if window.expires:
+                self.tell_of_change()
             self.stage(window, secret)
             replace_symlink(self.flag, f"windows/{window.id}")
             self.record(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -65,9 +66,35 @@ def test_schedules_are_looked_after_where_something_can_be_due(tmp_path: Path) -
         f"{tmp_path}/windows/*/{WAITING}",
         f"{tmp_path}/windows/*/{MISSED}",
         f"{tmp_path}/on",
+        f"{tmp_path}/changed",
     ]
     assert 'ExecStart="/opt/100%% ours/intermission" due shop' in settings
-    assert f"PathModified={tmp_path}/windows" in settings_of("schedule.path.j2", tmp_path)
+
+
+def test_a_change_of_the_schedule_is_seen_once_and_a_name_that_stays_starts_the_service_with_a_pause(
+    tmp_path: Path,
+) -> None:
+    changed = StateDirectory(str(tmp_path.parent), tmp_path.name).changed
+    assert f"PathExists={changed}" in settings_of("schedule.path.j2", tmp_path)
+    settings = settings_of("schedule.service.j2", tmp_path)
+    assert f"ConditionPathExists=|{changed}" in settings  # Else it is not started, and does not remove what starts it
+    (line,) = [line.partition("=")[2] for line in settings if line.startswith("ExecStartPre=")]
+    removes = shlex.split(line.replace("$$", "$"))
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    for what in ("touch", "mkdir", f"ln -s {outside}", "ln -s gone"):
+        subprocess.run([*what.split(), str(changed)], check=True)
+        subprocess.run(removes, check=True)
+        assert not os.path.lexists(changed)
+    assert outside.is_dir()
+    subprocess.run(removes, check=True)
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for name, does in (("rm", "exit 1"), ("sleep", 'echo "$1"')):
+        (programs / name).write_text(f"#!/bin/sh\n{does}\n")
+        (programs / name).chmod(0o755)
+    paused = subprocess.run(removes, check=True, env={"PATH": str(programs)}, capture_output=True, text=True)
+    assert paused.stdout == "10\n"
 
 
 def test_metrics_are_written_when_the_journal_has_something_new_and_go_with_their_unit(tmp_path: Path) -> None:

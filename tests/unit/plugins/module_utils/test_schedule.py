@@ -688,6 +688,60 @@ def test_the_process_takes_up_what_is_scheduled_and_cancelled_while_it_sleeps(
     assert clock.now == at(1, -5)
 
 
+def test_systemd_is_told_of_what_may_be_due_sooner_and_of_nothing_else(
+    schedule: Schedule, site: StateDirectory, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def told() -> bool:
+        there = site.changed.exists()
+        site.changed.unlink(missing_ok=True)
+        return there
+
+    add(schedule, 2, 3)
+    add(schedule, 4, 5)
+    assert told()
+    add(schedule, 2, 3)
+    assert not told()
+    schedule.settle(at(2))
+    assert not told()  # It would start itself again without end
+    assert schedule.extend(None, format_instant(at(2.5)), "bob", "desk")
+    assert told()
+    assert schedule.cancel(None, "bob", "desk")
+    site.close("bob", "desk")
+    assert not told()  # Works on a full disk too
+    add_daily(schedule)
+    assert told()
+    assert schedule.cancel(None, "bob", "desk", once=True)
+    assert told()
+    schedule.settle(at(38))
+    assert not told()
+    for expires in (False, True):
+        site.open(Window("now", "shop", format_instant(at()), format_instant(at(1)), expires=expires), "bob", "desk")
+        assert told() == expires
+
+
+def test_systemd_is_told_of_a_window_before_it_is_there_and_while_nobody_else_can_look(
+    schedule: Schedule, site: StateDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[bool, bool]] = []
+
+    def staged(window: Window, **_: Any) -> Path:
+        seen.append((site.changed.exists(), site._try_lock() is None))
+        return StateDirectory.stage(site, window, **_)
+
+    monkeypatch.setattr(site, "stage", staged)
+    add(schedule, 2, 3)
+    assert seen == [(True, True)]
+
+
+def test_what_is_in_the_place_of_the_name_that_tells_systemd_leads_nowhere(
+    schedule: Schedule, site: StateDirectory, tmp_path: Path
+) -> None:
+    site.changed.symlink_to(tmp_path / "elsewhere")
+    add(schedule, 2, 3)
+    assert not (tmp_path / "elsewhere").exists()
+    assert [state for state, *_ in states(schedule)] == ["scheduled"]
+
+
 def test_only_one_of_two_processes_opens(schedule: Schedule, site: StateDirectory) -> None:
     add(schedule, 2, 3)
     schedule.settle(at(2))
