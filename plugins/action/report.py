@@ -10,6 +10,8 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.intermission.django.plugins.module_utils.terminal import printable
 
+ARGUMENTS = {"text": {"type": "str", "required": True}, "stderr": {"type": "bool", "default": False}}
+
 
 class ActionModule(ActionBase):  # type: ignore[misc]
     """See the module's documentation."""
@@ -20,7 +22,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
         """Print and change nothing."""
         result: dict[str, Any] = super().run(tmp, task_vars)
-        arguments = self.validate_argument_spec({"text": {"type": "str", "required": True}})[1]
-        Display().display(printable(arguments["text"], kept="\n\t"))
+        arguments = self.validate_argument_spec(ARGUMENTS)[1]
+        Display().display(printable(arguments["text"], kept="\n\t"), stderr=arguments["stderr"])
         result["changed"] = False
         return result

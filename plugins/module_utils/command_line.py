@@ -114,9 +114,7 @@ def make_parser() -> argparse.ArgumentParser:
     on.add_argument("--until", metavar="INSTANT", help="when it ends, such as 2099-12-01T02:00Z")
     on.add_argument("--expires", action="store_true", help="let it close by itself at its end")
     _add_window_options(on)
-    on.add_argument(
-        "--pass", dest="make_pass", action="store_true", help="make a secret link for those who are to pass"
-    )
+    _add_pass_option(on)
     _add_hook_option(on)
     on.set_defaults(run=_on)
 
@@ -145,6 +143,7 @@ def make_parser() -> argparse.ArgumentParser:
     schedule.add_argument("--for", dest="duration", metavar="TIME", help="how long it lasts, such as 10m or 1h30m")
     schedule.add_argument("--until", metavar="INSTANT", help="when it ends, such as 2099-12-01T02:30Z")
     _add_window_options(schedule)
+    _add_pass_option(schedule)
     schedule.add_argument("--merge", action="store_true", help="let it become one with windows that it overlaps")
     schedule.set_defaults(run=_schedule)
 
@@ -209,6 +208,12 @@ def _add_window_options(parser: argparse.ArgumentParser) -> None:
         "--layer", choices=LAYERS, default="nginx", help="who answers visitors: nginx, or the app with its middleware"
     )
     parser.add_argument("--read-only", action="store_true", help="GET and HEAD go on to the app")
+
+
+def _add_pass_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--pass", dest="make_pass", action="store_true", help="make a secret link for those who are to pass"
+    )
 
 
 def _add_hook_option(parser: argparse.ArgumentParser) -> None:
@@ -283,11 +288,22 @@ def _schedule(options: argparse.Namespace, root: str) -> None:
         ) from error
     directory = _known_site(options.site, root)
     _check_allowed(directory, "schedule windows of")
+    secret = new_secret() if options.make_pass else None
     try:
-        changed, window = Schedule(directory).add(window, series, person(), source(), options.merge)
+        changed, window = Schedule(directory).add(window, series, person(), source(), options.merge, secret=secret)
     except OverlapError as error:
         raise StateError(f"{error}: --merge") from error
     print(_announcement(window) if changed else f"Nothing to do: {_announcement(window)}")
+    if secret:
+        print(
+            f"Pass: {_link(secret)}"
+            if changed
+            else "Its secret link was shown when it was scheduled. Where that is lost, cancel the window and schedule it again."
+        )
+
+
+def _link(secret: str) -> str:
+    return f"{PASS_PATH}{secret} at the site's address; it is shown this once, and ends with the window"
 
 
 def _announcement(window: Window) -> str:
@@ -574,7 +590,7 @@ def _show(directory: StateDirectory, secret: Optional[str] = None) -> None:
     if about["on"] and about["opened_with"] == "window" and not about["until"]:
         rows["until"] = "not known"
     if secret:
-        rows["pass"] = f"{PASS_PATH}{secret} at the site's address; it is shown this once, and ends with the window"
+        rows["pass"] = _link(secret)
     lines += [f"  {title:<8}{printable(str(text))}" for title, text in rows.items() if text]
     print("\n".join(lines))
 

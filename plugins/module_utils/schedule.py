@@ -33,6 +33,7 @@ from ansible_collections.intermission.django.plugins.module_utils.state import (
     StateDirectory,
     StateError,
     Window,
+    digest_of,
     let_pass,
 )
 from ansible_collections.intermission.django.plugins.module_utils.times import (
@@ -291,12 +292,20 @@ class Schedule:
         merge: bool = False,
         only_tell: bool = False,
         command: Optional[Command] = None,
+        secret: Optional[str] = None,
     ) -> tuple[bool, Window]:
         """Schedule a window; gives whether that changes anything, and the window that stands for it.
 
-        Where others overlap it, it is refused, or with ``merge`` becomes one with them. Only root may let it run a ``command``. Raises
-        OverlapError, StateError, ValueError and OSError.
+        Where others overlap it, it is refused, or with ``merge`` becomes one with them. Only root may let it run a ``command``. Who
+        has the ``secret`` passes, unless nothing changes: what is there already has one of its own. Raises OverlapError,
+        StateError, ValueError and OSError.
         """
+        if series and secret:
+            raise StateError(
+                f"what recurs, '{series.calendar}', has no secret link: each window has another secret, which nobody would be shown. "
+                "Ask without one, and open the window again with a link when it is open; or schedule that one time alone"
+            )
+        window = replace(window, bypass_digest=digest_of(secret) if secret else None)
         order = Order(command, window.start, window.end or "", series.calendar if series else None) if command else None
         with self.directory.locked():
             begins, ends = parse_instant(window.start), parse_instant(window.end or "")
@@ -305,10 +314,19 @@ class Schedule:
             if there := _request_in(rivals, plan):
                 return False, there.window
             running = next((rival for rival in rivals if rival.state == OPEN), None)
+            holder = self._holder(plan, rivals, running)
             if running is not None:
                 kept = replace(running.window, end=plan.window.end)
                 others = [rival for rival in rivals if rival is not running]
                 return self._change(running, kept, others, by, source, only_tell), kept
+            if holder and holder is not plan:
+                secret = self.directory.secret_of(holder.window)
+                if secret is None:
+                    raise StateError(
+                        f"{holder.id} has a secret link, which only root and who made it can keep: let them do this, or cancel that "
+                        "window"
+                    )
+                plan = replace(plan, window=replace(plan.window, bypass_digest=holder.window.bypass_digest))
             if only_tell:
                 return True, plan.window
             details: dict[str, Any] = {"recurs": series.calendar} if series else {}
@@ -316,7 +334,7 @@ class Schedule:
             try:
                 window = self._free(plan.window)
                 self.directory.tell_of_change()
-                self._stage(window, series, self.jobs.add(replace(order, window=window.id)) if order else None)
+                self._stage(window, series, self.jobs.add(replace(order, window=window.id)) if order else None, secret)
                 self.directory.record(
                     "scheduled",
                     by,
@@ -422,6 +440,7 @@ class Schedule:
                 return False
             wanted = replace(plan, window=replace(plan.window, end=format_instant(ends)), ends=ends, series=None)
             wanted, rivals = self._settled(wanted, [other for other in plans if other.id != plan.id], merge)
+            self._holder(wanted, rivals, wanted)
             return self._change(plan, wanted.window, rivals, by, source, only_tell)
 
     def _settled(self, plan: Plan, others: list[Plan], merge: bool) -> tuple[Plan, list[Plan]]:
@@ -471,6 +490,24 @@ class Schedule:
                 return found[0]
         return None
 
+    def _holder(self, plan: Plan, rivals: list[Plan], stays: Optional[Plan]) -> Optional[Plan]:
+        """Find whose secret lets pass in the one window that these become; None where none has one.
+
+        Raises StateError where a secret would end by that, as ``stays`` only gets another end, and no window has two.
+        """
+        holders = [known for known in (plan, *rivals) if known.window.bypass_digest]
+        if len(holders) > 1:
+            raise StateError(
+                f"more than one of the windows that would become one at {plan.window.start} has a secret link, and only one link "
+                "could let pass: ask without a link, or cancel a window that has one"
+            )
+        if stays is not None and holders not in ([], [stays]):
+            raise StateError(
+                f"the window {stays.id} would only get another end, and the secret link of {holders[0].id} would let nobody pass: ask "
+                "without a link, and open the window again with one when it is open, or cancel the other one"
+            )
+        return holders[0] if holders else None
+
     def _free(self, window: Window) -> Window:
         """Give a window a name that is free."""
         base, number = window.id, 1
@@ -479,9 +516,11 @@ class Schedule:
             window = replace(window, id=f"{base}.{number}")
         return window
 
-    def _stage(self, window: Window, series: Optional[Series], job: Optional[str]) -> None:
+    def _stage(
+        self, window: Window, series: Optional[Series], job: Optional[str], secret: Optional[str] = None
+    ) -> None:
         """Write a window that waits, and prove that Nginx will be able to read it."""
-        staged = self.directory.stage(window, plan=to_text(series, job))
+        staged = self.directory.stage(window, secret=secret, plan=to_text(series, job))
         page = next(iter(sorted(staged.glob("503.*.html"))))
         # What is above was looked at when the gate was installed
         if closed := closed_to_others(page, self.directory.path):
@@ -715,11 +754,15 @@ def overlapping(plan: Plan, others: Iterable[Plan]) -> list[Plan]:
 
 
 def _request_in(rivals: list[Plan], plan: Plan) -> Optional[Plan]:
-    """Find what is asked for among the windows that overlap it, where all others of them are of its own series."""
+    """Find what is asked for among the windows that overlap it, where all others of them are of its own series.
+
+    One that has a secret is not given another: who has been told the former is to pass.
+    """
     for rival in rivals:
+        asked = replace(plan.window, bypass_digest=None) if rival.window.bypass_digest else plan.window
         if (
             (rival.begins, rival.ends, _recurs(rival)) == (plan.begins, plan.ends, _recurs(plan))
-            and rival.window.same_request(plan.window)
+            and rival.window.same_request(asked)
             and _command(rival) == _command(plan)
             and all(other is rival or (other.series and other.series == rival.series) for other in rivals)
         ):

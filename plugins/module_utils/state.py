@@ -502,7 +502,7 @@ class StateDirectory:
                         "in its place could be closed like any other, and would open a half migrated site. Deploy again, or "
                         "open the site by force first"
                     )
-                if secret is None and current.deploys == window.deploys and (secret := self._secret_of(current)):
+                if secret is None and current.deploys == window.deploys and (secret := self.secret_of(current)):
                     window = replace(window, bypass_digest=current.bypass_digest)
             number = 1
             while os.path.lexists(self.windows / window.id):
@@ -643,7 +643,7 @@ class StateDirectory:
         os.close(descriptor)
         return None
 
-    def _secret_of(self, window: Window) -> Optional[str]:
+    def secret_of(self, window: Window) -> Optional[str]:
         """Find the secret of a window; None where it has none, or where this account may not see it."""
         with contextlib.suppress(OSError), pinned(self.windows) as windows, pinned(windows / window.id) as held:
             with pinned(held / "passes") as directory:

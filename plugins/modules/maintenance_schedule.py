@@ -83,6 +83,12 @@ options:
     description: Let the window close as soon as O(command) has ended well, and not at its end.
     type: bool
     default: false
+  secret:
+    description:
+      - With O(state=present), 43 letters, digits, V(-) and V(_) that let pass who shows them while the window is open. Refused where it recurs.
+      - Where the same window is scheduled already with a secret, that one stays, and nothing changes. Where windows become one, the secret
+        of one of them stays; that more than one has a secret is refused.
+    type: str
   overlap:
     description: Whether a window that overlaps others is refused, or becomes one with them.
     type: str
@@ -179,6 +185,7 @@ ARGUMENTS: dict[str, Any] = {
         "command_user": {"type": "str"},
         "command_seconds": {"type": "float"},
         "command_closes": {"type": "bool", "default": False},
+        "secret": {"type": "str", "no_log": True},
         "overlap": {"type": "str", "choices": ["refuse", "merge"], "default": "refuse"},
         "once": {"type": "bool", "default": False},
         "tolerance": {"type": "float", "default": CLOCK_TOLERANCE},
@@ -223,7 +230,9 @@ def change(schedule: Schedule, params: dict[str, Any], only_tell: bool) -> dict[
         if fault := clock_fault(min(0.0, time.time() - (params["asked_at"] or 0)), params["tolerance"]):
             raise StateError(fault)
         window, series = placed(wanted_window(params), params, datetime.now(timezone.utc))
-        changed, window = schedule.add(window, series, by, source, merge, only_tell, wanted_command(params))
+        changed, window = schedule.add(
+            window, series, by, source, merge, only_tell, wanted_command(params), params["secret"]
+        )
         return {"changed": changed, "id": window.id}
     if params["state"] == "cancelled":
         return {"changed": bool(schedule.cancel(params["id"], by, source, params["once"], only_tell))}

@@ -24,6 +24,10 @@ options:
     description: What to print.
     type: str
     required: true
+  stderr:
+    description: Print it to standard error, where standard output is a document for a program.
+    type: bool
+    default: false
 author:
   - The Intermission developers (@intermission)
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from itertools import chain
@@ -186,8 +187,10 @@ def test_what_recurs_comes_again_after_a_reboot_until_it_is_cancelled(site: Flee
 
 def test_windows_that_overlap_are_refused_or_become_one_and_are_cancelled_on_all_hosts(site: Fleet) -> None:
     hosts = site.connections()
-    at = {"from": "2099-12-01T02:00Z", "for": "1h"}
-    assert schedule(site, schedule="present", **at).status == 0
+    at = {"from": "2099-12-01T02:00Z", "for": "1h", "pass": True}
+    passing = schedule(site, schedule="present", **at)
+    assert passing.status == 0, passing.output
+    (secret,) = re.findall(r"/_intermission/pass/(\w+)", passing.output)
     later = {"from": "2099-12-01T02:30Z", "for": "2h"}
     refused = schedule(site, schedule="present", **later)
     assert refused.status != 0
@@ -200,6 +203,7 @@ def test_windows_that_overlap_are_refused_or_become_one_and_are_cancelled_on_all
     for host in hosts:
         (window,) = windows(host)
         assert (window["start"], window["end"]) == ("2099-12-01T02:00:00Z", "2099-12-01T05:00:00Z")
+        assert host.check_output(f"ls {STATE}/windows/*/passes") == secret
     assert schedule(site, schedule="cancelled").status == 0
     assert [windows(host) for host in hosts] == [[], []]
     assert site.kinds() == {"app"}

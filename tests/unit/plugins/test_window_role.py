@@ -311,6 +311,7 @@ def test_wrong_inputs_of_a_scheduled_window_are_told_all_at_once(
         "maintenance_window_schedule": "present",
         "maintenance_window_mechanism": "setting",
         "maintenance_window_pass": True,
+        "maintenance_window_site_url": "shop",
         "maintenance_window_command": "migrate",
     }
     ran = ansible_playbook(PLAY + POINT.replace("{point}", "schedule"), "-e", json.dumps(variables))
@@ -320,10 +321,43 @@ def test_wrong_inputs_of_a_scheduled_window_are_told_all_at_once(
         "intermission_platform is 'command', and only systemd opens and closes windows at their time",
         "maintenance_window_from is not set",
         "maintenance_window_mechanism is 'setting'",
-        "maintenance_window_pass is set",
+        "maintenance_window_site_url is 'shop'. Write the site's address",
         "maintenance_window_command is 'migrate'. Write the program's path from / on",
     ):
         assert sentence in said
+
+
+def test_the_link_of_a_scheduled_window_is_shown_once_and_is_no_part_of_a_document(
+    ansible_playbook: Callable[..., subprocess.CompletedProcess[str]], play: Play, site: StateDirectory, tmp_path: Path
+) -> None:
+    host = {
+        "intermission_platform": "systemd",
+        "intermission_state_root": str(site.path.parent),
+        "maintenance_window_pass": True,
+        "maintenance_window_calendar_file": str(tmp_path / "windows.ics"),
+    }
+    variables = json.dumps({**SITE, **host, **NIGHT, "maintenance_window_format": "json"})
+    ran = ansible_playbook(PLAY + POINT.replace("{point}", "schedule"), "-e", variables)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert json.loads(ran.stdout)["hosts"][0]["windows"][0]["state"] == "scheduled"
+    assert LINK.findall(ran.stderr) == ["http://shop.example/_intermission/pass/"]
+    (staged,) = site.windows.iterdir()
+    (secret,) = (path.name for path in (staged / "passes").iterdir())
+    assert (ran.stdout + ran.stderr).count(secret) == 1
+    written = [site.journal_file, tmp_path / "windows.ics", *(path for path in staged.iterdir() if path.is_file())]
+    assert secret not in "".join(path.read_text() for path in written)
+    again = play("schedule", **host, **NIGHT)
+    assert re.search(r"localhost .*changed=0 ", again)
+    assert (
+        "PASS  On localhost the window was scheduled before, and its link was shown then. Where that is lost," in again
+    )
+    assert "_intermission/pass/" not in again
+    assert [path.name for path in (staged / "passes").iterdir()] == [secret]
+    longer = {"maintenance_window_schedule": "extended", "maintenance_window_until": "2999-12-01T03:00Z"}
+    with pytest.raises(
+        AssertionError, match="maintenance_window_pass is set, and only a window that is being scheduled"
+    ):
+        play("schedule", **host, **longer)
 
 
 def test_all_hosts_schedule_a_window_or_none_unless_fewer_are_enough(
@@ -342,8 +376,12 @@ def test_all_hosts_schedule_a_window_or_none_unless_fewer_are_enough(
     assert "unable: /nowhere/shop is not there: apply the role maintenance_page to this host first gone: " in said
     assert "So it is not scheduled on the others either." in said
     assert [entry["event"] for entry in site.journal(9)] == ["scheduled", "cancelled"]
-    ran = ansible_playbook(text, "-e", "maintenance_window_quorum=33", inventory=inventory)
+    passing = ["-e", "maintenance_window_quorum=33", "-e", "maintenance_window_pass=true"]
+    ran = ansible_playbook(text, "-vvv", "--diff", *passing, inventory=inventory)
     assert ran.returncode == 0, ran.stdout + ran.stderr
+    (secret,) = (path.name for path in site.windows.glob("*/passes/*"))
+    assert (ran.stdout + ran.stderr).count(secret) == len(LINK.findall(ran.stdout)) == 1
+    assert "scheduled before" not in ran.stdout
     assert [line.split()[:4] for line in ran.stdout.splitlines() if line.startswith(("able ", "unable ", "gone "))][
         :3
     ] == [
@@ -399,6 +437,7 @@ def test_a_flip_tells_of_hosts_that_cannot_be_reached_where_fewer_are_enough(
         **SITE,
         "intermission_platform": "systemd",
         "maintenance_window_for": "1h",
+        "maintenance_window_pass": True,
         "maintenance_window_quorum": 50,
     }
     inventory = json.dumps({"shop": {"hosts": hosts, "vars": common}})
@@ -406,3 +445,4 @@ def test_a_flip_tells_of_hosts_that_cannot_be_reached_where_fewer_are_enough(
     assert ran.returncode == 0, ran.stdout + ran.stderr
     table = [line.split()[:3] for line in ran.stdout.splitlines() if re.match(r"(able|gone) +shop ", line)]
     assert table == [["able", "shop", "open"], ["gone", "shop", "not"]]
+    assert len(LINK.findall(ran.stdout)) == 1

@@ -135,7 +135,7 @@ def test_a_link_that_cannot_be_kept_is_not_lost_in_silence(
     command: Command, site: StateDirectory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     command("on", "shop", "--pass")
-    monkeypatch.setattr(StateDirectory, "_secret_of", lambda directory, window: None)
+    monkeypatch.setattr(StateDirectory, "secret_of", lambda directory, window: None)
     assert command("on", "shop", "--for", "2h") == 0
     assert command.out.startswith("The secret link has ended: only who made it, and root, can keep it. Make another")
     assert "  pass  " not in command.out
@@ -438,6 +438,23 @@ def test_list_and_status_for_programs(command: Command) -> None:
             "message": "Soon back",
         }
     ]
+
+
+def test_the_secret_of_a_scheduled_window_is_shown_once(command: Command, site: StateDirectory) -> None:
+    assert command("schedule", "shop", *NIGHT, "--pass") == 0
+    shown = re.search(r"^Pass: /_intermission/pass/(\S+) at the site's address", command.out, re.MULTILINE)
+    assert shown
+    passes = site.windows / NIGHT_ID / "passes"
+    assert os.listdir(passes) == [shown.group(1)]
+    assert command("schedule", "shop", *NIGHT, "--pass") == 0
+    assert command.out.endswith("was scheduled. Where that is lost, cancel the window and schedule it again.\n")
+    for told in (["list", "shop"], ["list", "--json"], ["list", "--icalendar"], ["status", "--json"], ["metrics"]):
+        assert command(*told) == 0
+        assert shown.group(1) not in command.out
+    assert shown.group(1) not in site.journal_file.read_text()
+    assert os.listdir(passes) == [shown.group(1)]
+    assert command("schedule", "shop", *NIGHT) == 0
+    assert "secret" not in command.out
 
 
 def test_an_overlap_is_refused_unless_it_is_to_be_merged(command: Command) -> None:

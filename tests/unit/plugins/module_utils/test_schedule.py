@@ -26,6 +26,7 @@ from ansible_collections.intermission.django.plugins.module_utils.state import (
     StateDirectory,
     StateError,
     Window,
+    new_secret,
 )
 from ansible_collections.intermission.django.plugins.module_utils.times import format_instant
 
@@ -76,18 +77,25 @@ def schedule(site: StateDirectory, clock: Clock, monkeypatch: pytest.MonkeyPatch
     return Schedule(site)
 
 
-def add(schedule: Schedule, begins: float, ends: float, merge: bool = False, **about: Any) -> str:
+def add(
+    schedule: Schedule, begins: float, ends: float, merge: bool = False, secret: str | None = None, **about: Any
+) -> str:
     """Schedule a window at hours after noon; gives its id."""
     template = Window(id="", site="shop", start="", opened_by="ada", **about)
     times = {"start": format_instant(at(begins)), "end": format_instant(at(ends)), "calendar": None, "seconds": None}
     window, series = placed(template, times, at())
-    return schedule.add(window, series, "ada", "laptop", merge)[1].id
+    return schedule.add(window, series, "ada", "laptop", merge, secret=secret)[1].id
 
 
-def add_daily(schedule: Schedule, seconds: int = 1800) -> str:
+def secrets_of(site: StateDirectory) -> dict[str, list[str]]:
+    """Give the names that let pass, by the windows that have some."""
+    return {path.parent.name: sorted(os.listdir(path)) for path in site.windows.glob("*/passes")}
+
+
+def add_daily(schedule: Schedule, seconds: int = 1800, secret: str | None = None) -> str:
     times = {"start": None, "end": None, "calendar": DAILY, "seconds": seconds}
     window, series = placed(Window(id="", site="shop", start="", opened_by="ada", reason="Night"), times, at())
-    return schedule.add(window, series, "ada", "laptop")[1].id
+    return schedule.add(window, series, "ada", "laptop", secret=secret)[1].id
 
 
 def states(schedule: Schedule) -> list[tuple[str, str, str]]:
@@ -303,6 +311,84 @@ def test_opening_is_one_rename_and_closing_one_unlink(schedule: Schedule, site: 
     schedule.settle(at(2))
     assert site.flag.lstat().st_ino == waiting
     assert {path.name: path.stat().st_ino for path in site.flag.glob("503.*")} == pages
+
+
+def test_a_secret_is_staged_with_its_window_and_ends_with_it(schedule: Schedule, site: StateDirectory) -> None:
+    secret, second = new_secret(), new_secret()
+    name = add(schedule, 2, 3, secret=secret, read_only=True)
+    add(schedule, 3, 4, secret=second)
+    passes = site.windows / name / "passes"
+    assert passes.stat().st_mode & 0o7777 == 0o711
+    assert add(schedule, 2, 3, read_only=True) == name
+    assert add(schedule, 2, 3, secret=new_secret(), read_only=True) == name
+    assert schedule.extend(name, format_instant(at(2.9)), "bob", "desk")
+    assert events(site) == ["scheduled", "scheduled", "extended"]
+    inode = passes.stat().st_ino
+    schedule.settle(at(2))
+    assert (site.flag / "passes").stat().st_ino == inode
+    assert sorted(os.listdir(site.flag / "passes")) == sorted(["GET", "HEAD", secret])
+    assert site.status()["has_pass"] is True
+    schedule.settle(at(3))
+    assert os.listdir(site.flag / "passes") == [second]
+    told = json.dumps([plan.describe() for plan in schedule.plans()] + site.journal(9) + [site.status()])
+    assert not [known for known in (secret, second) if known in told]
+    schedule.settle(at(4))
+    assert site.status()["has_pass"] is False
+
+
+def test_a_window_that_has_no_secret_is_not_the_same_as_one_that_is_to_have_one(
+    schedule: Schedule, site: StateDirectory
+) -> None:
+    add(schedule, 2, 3)
+    with pytest.raises(OverlapError):
+        add(schedule, 2, 3, secret=new_secret())
+    secret = new_secret()
+    name = add(schedule, 2, 3, merge=True, secret=secret)
+    assert secrets_of(site) == {name: [secret]}
+    assert len(states(schedule)) == 1
+
+
+def test_windows_that_become_one_keep_the_only_secret(
+    schedule: Schedule, site: StateDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = new_secret()
+    add(schedule, 2, 3, secret=secret)
+    with monkeypatch.context() as others:
+        others.setattr(site, "secret_of", lambda _: None)
+        with pytest.raises(StateError, match="window-20261201T140000 has a secret link, which only root and who made"):
+            add(schedule, 2.5, 4, merge=True)
+    with pytest.raises(StateError, match="more than one of the windows that would become one at 2026-12-01T14:00:00Z"):
+        add(schedule, 2.5, 4, merge=True, secret=new_secret())
+    name = add(schedule, 2.5, 4, merge=True)
+    assert secrets_of(site) == {name: [secret]}
+    assert add(schedule, 2.5, 4, merge=True) == name
+    assert add(schedule, 2.5, 4, merge=True, secret=new_secret()) == name
+    assert events(site) == ["scheduled", "scheduled", "cancelled"]
+    schedule.settle(at(2))
+    assert site.status()["has_pass"] is True
+    add(schedule, 3, 5, merge=True)
+    assert (states(schedule), secrets_of(site)) == ([("open", "01T14:00", "01T17:00")], {name: [secret]})
+
+
+def test_no_secret_is_lost_or_promised_where_a_window_only_gets_another_end(
+    schedule: Schedule, site: StateDirectory
+) -> None:
+    add(schedule, 2, 3)
+    add(schedule, 4, 5, secret=new_secret())
+    known = states(schedule)
+    with pytest.raises(StateError, match="window-20261201T140000 would only get another end, and the secret link of"):
+        schedule.extend("window-20261201T140000", format_instant(at(4.5)), "bob", "desk", merge=True)
+    schedule.settle(at(2))
+    with pytest.raises(StateError, match="would only get another end, and the secret link of"):
+        add(schedule, 2.5, 3.5, merge=True, secret=new_secret())
+    schedule.cancel(None, "bob", "desk")
+    assert [its[1:] for its in states(schedule)] == [its[1:] for its in known[:1]]
+
+
+def test_what_recurs_has_no_secret(schedule: Schedule, site: StateDirectory) -> None:
+    with pytest.raises(StateError, match="what recurs, '02:00 UTC', has no secret link: each window has another"):
+        add_daily(schedule, secret=new_secret())
+    assert list(site.windows.iterdir()) == []
 
 
 def test_a_host_that_comes_back_inside_opens_and_one_that_comes_back_after_does_not(
@@ -724,9 +810,9 @@ def test_systemd_is_told_of_a_window_before_it_is_there_and_while_nobody_else_ca
 ) -> None:
     seen: list[tuple[bool, bool]] = []
 
-    def staged(window: Window, **_: Any) -> Path:
+    def staged(window: Window, **how: Any) -> Path:
         seen.append((site.changed.exists(), site._try_lock() is None))
-        return StateDirectory.stage(site, window, **_)
+        return StateDirectory.stage(site, window, **how)
 
     monkeypatch.setattr(site, "stage", staged)
     add(schedule, 2, 3)

@@ -571,6 +571,17 @@ def test_schedule_in_check_mode_for_real_and_again(
     assert site.journal(1)[0]["from"] == "laptop"
 
 
+def test_schedule_with_a_secret(scheduled: RunModule, site: StateDirectory) -> None:
+    first, second = "a" * 43, "b" * 43
+    assert scheduled(check=True, **NIGHT, secret=first)["changed"] is True
+    done = scheduled(**NIGHT, secret=first)
+    assert [path.name for path in (site.windows / NIGHT_ID / "passes").iterdir()] == [first]
+    again = [scheduled(check, **NIGHT, secret=second) for check in (True, False)]
+    assert [run["changed"] for run in again] == [False, False]
+    assert first not in json.dumps([{**run, "invocation": None} for run in (done, *again)])
+    assert scheduled(**{**NIGHT, "start": "2999-12-02T01:00:00Z"}, secret="short")["failed"]
+
+
 def test_schedule_an_overlap(scheduled: RunModule) -> None:
     later = {**NIGHT, "start": "2999-12-01T01:30:00Z", "end": "2999-12-01T03:00:00Z"}
     scheduled(**NIGHT)
