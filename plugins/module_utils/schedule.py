@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from typing import Any, Optional
 
 from ansible_collections.intermission.django.plugins.module_utils.deploy import DeployRecord
@@ -63,6 +64,7 @@ SHOWN_MISSED = timedelta(days=1)
 SET_BACK = timedelta(minutes=1)
 HORIZON = timedelta(seconds=75)  # The timer comes once a minute
 STILL = timedelta(seconds=2)
+LEAD = timedelta(milliseconds=50)  # What a busy host needs to read what is due, and to think it over
 COMPARED_TIMES = 60
 LISTED_TIMES = 10
 LONGEST_SECONDS = 366 * 86400
@@ -577,16 +579,19 @@ class Schedule:
         with contextlib.suppress(PermissionError):
             self.jobs.forget_all_but({job for job in named if job})
 
-    def settle(self, now: datetime) -> Optional[datetime]:
+    def settle(self, now: datetime, arrive: Callable[[], bool] = lambda: True) -> Optional[datetime]:
         """Do what is due at an instant, and give the next one at which something is; None where nothing is planned.
 
-        What was found to be next the time before comes first, without a look at all else. What keeps a next window from being
-        staged is told in ``fault``, as it must not keep others from their time. Raises StateError and OSError, and can be called
-        again then.
+        What was found to be next the time before comes first, without a look at all else. Where the instant is still to come,
+        ``arrive`` waits for it when that has been made ready, and tells whether it has come; if not, nothing was done, and it is given
+        again. What keeps a next window from being staged is told in ``fault``, as it must not keep others from their time. Raises
+        StateError and OSError, and can be called again then.
         """
         with self.directory.locked():
-            self._open_begun(self._read(self._near), now)
-            self._close_over(now)
+            self._open_begun(self._read(self._near), now, arrive)
+            self._close_over(now, arrive)
+            if not arrive():
+                return now
             plans = self.plans()
             self._put_back(plans, now)
             plans += self._continue_series(plans, now)
@@ -626,21 +631,24 @@ class Schedule:
                     "put back", plan.window.opened_by, SOURCE, window=plan.id, start=plan.window.start
                 )
 
-    def _open_begun(self, plans: Iterable[Plan], now: datetime) -> None:
+    def _open_begun(self, plans: Iterable[Plan], now: datetime, arrive: Callable[[], bool] = lambda: True) -> None:
         for plan in plans:
             if plan.state == WAITING and plan.begins <= now < plan.ends:
-                self._open(plan)
+                self._open(plan, arrive)
 
-    def _open(self, plan: Plan) -> None:
+    def _open(self, plan: Plan, arrive: Callable[[], bool]) -> None:
         """Put the flag on a window, unless somebody has closed the site to all already; a deploy is waited for, and another's job."""
         flag, current = self.directory.flag, self.directory.current_window()
-        if flag.exists() and current is not None and (current.deploys or self._job_needs_it(self.open_plan())):
+        closed = flag.exists()
+        if closed and current is not None and (current.deploys or self._job_needs_it(self.open_plan())):
             return
-        overtaken = flag.exists() and not (
+        overtaken = closed and not (
             (current is not None and current.expires and current.end and parse_instant(current.end) < plan.ends)
             or self.directory.parts_that_pass()
         )
         with pinned(self.directory.windows / plan.id) as held:
+            if not arrive() or flag.exists() != closed:
+                return
             if overtaken:
                 os.unlink(held / WAITING)
             else:
@@ -661,7 +669,7 @@ class Schedule:
         if not overtaken:
             self.directory.forget_old_windows()
 
-    def _close_over(self, now: datetime) -> None:
+    def _close_over(self, now: datetime, arrive: Callable[[], bool] = lambda: True) -> None:
         """Take the flag away where its window is one that expires and its end has come, unless a deploy or a job needs it.
 
         With a job that closes the window, its end is when the job has ended well.
@@ -672,7 +680,10 @@ class Schedule:
         plan = self.open_plan()
         closes = plan is not None and plan.order is not None and plan.order.command.closes
         over = closes or parse_instant(window.end) <= now
+        flagged = self.directory.flagged_id()
         if not over or self._job_needs_it(plan) or self._deploy_needs_it():
+            return
+        if not arrive() or self.directory.flagged_id() != flagged:
             return
         self.directory.flag.unlink()
         at = _now()
@@ -801,13 +812,22 @@ def keep_time(
 ) -> None:
     """Do what is due, then sleep to the next instant on the wall clock and do that, and so on, until none is near.
 
-    The clock is read at least once a second, as it may be set, and shortly before the instant nothing else is looked at. ``ready`` is
-    called when what was due at the beginning is done. Raises StateError and OSError.
+    The clock is read at least once a second, as it may be set, and shortly before the instant nothing else is looked at. What is due
+    then is made ready just before, so that the one rename is all that is left to do. ``ready`` is called when what was due at the
+    beginning is done. Raises StateError and OSError.
     """
+
+    def arrive(instant: datetime) -> bool:
+        while timedelta() < (left := instant - now()) <= LEAD:
+            sleep(left.total_seconds())
+        return left <= timedelta()
+
     edge = schedule.settle(now())
     ready()
     while edge is not None and (left := edge - now()) <= HORIZON:
-        if left > timedelta():
-            sleep(min(1.0, left.total_seconds()))
-        if not timedelta() < left <= STILL:
+        if left <= LEAD:
+            edge = schedule.settle(max(edge, now()), partial(arrive, edge))
+            continue
+        sleep(min(1.0, (left - LEAD).total_seconds()))
+        if left > STILL:
             edge = schedule.settle(now())

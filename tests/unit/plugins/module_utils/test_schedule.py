@@ -729,9 +729,85 @@ def test_the_process_sleeps_to_the_instant_and_reads_the_clock_once_a_second(
 
     keep_time(schedule, lambda: told.append(site.flag.exists()), clock, sleep)
     assert told == [False]
-    assert clock.slept == [1, 1, 1, 0.25]
+    assert clock.slept == [1, 1, 1, 0.2, 0.05]
     assert site.flag.exists()
     assert clock.now == at(1)
+
+
+@pytest.mark.parametrize(("change", "hour"), [("rename", 1), ("unlink", 2)])
+def test_what_is_due_is_made_ready_just_before_and_the_change_is_all_that_is_left(
+    schedule: Schedule, site: StateDirectory, clock: Clock, monkeypatch: pytest.MonkeyPatch, change: str, hour: int
+) -> None:
+    add(schedule, 1, 2)
+    schedule.settle(at(hour - 1))
+    clock.now = at(hour, -10)
+    acts: list[str] = []
+    for name in ("listdir", "open", "rename", "unlink"):
+        act = getattr(os, name)
+        monkeypatch.setattr(
+            os, name, lambda *args, _act=act, _name=name, **how: acts.append(_name) or _act(*args, **how)
+        )
+
+    def sleep(seconds: float) -> None:
+        clock.sleep(seconds)
+        acts.append("arrived" if clock.now == at(hour) else "slept")
+
+    keep_time(schedule, lambda: None, clock, sleep)
+    assert acts[acts.index("arrived") + 1] == change
+
+
+@pytest.mark.parametrize("hour", [1, 2])
+def test_a_clock_that_is_set_back_when_all_is_ready(
+    schedule: Schedule, site: StateDirectory, clock: Clock, hour: int
+) -> None:
+    add(schedule, 1, 2)
+    schedule.settle(at(hour - 1))
+    clock.now, clock.jumps = at(hour, -1), {2: timedelta(seconds=-3)}
+    seen = []
+
+    def sleep(seconds: float) -> None:
+        clock.sleep(seconds)
+        seen.append(site.flag.exists())
+
+    keep_time(schedule, lambda: None, clock, sleep)
+    assert clock.slept == pytest.approx([0.95, 0.05, 1, 1, 0.95, 0.05])
+    assert set(seen) == {hour == 2}
+    assert site.flag.exists() is (hour == 1)
+    assert clock.now == at(hour)
+
+
+def test_a_flag_that_somebody_sets_by_hand_when_all_is_ready_stays(
+    schedule: Schedule, site: StateDirectory, clock: Clock
+) -> None:
+    add(schedule, 1, 2)
+    clock.now = at(1, -1)
+
+    def sleep(seconds: float) -> None:
+        clock.sleep(seconds)
+        if clock.now == at(1):
+            site.flag.touch()
+
+    keep_time(schedule, lambda: None, clock, sleep)
+    assert site.flag.is_file()
+    assert not site.flag.is_symlink()
+    assert events(site)[-1] == "overtaken"
+
+
+def test_a_window_that_takes_the_place_of_another_when_all_is_ready_to_close_that_stays(
+    schedule: Schedule, site: StateDirectory, clock: Clock
+) -> None:
+    add(schedule, 1, 2)
+    schedule.settle(at(1))
+    clock.now = at(2, -1)
+
+    def sleep(seconds: float) -> None:
+        clock.sleep(seconds)
+        if clock.now == at(2):
+            site.flag.unlink()
+            site.flag.symlink_to("windows/another")
+
+    keep_time(schedule, lambda: None, clock, sleep)
+    assert os.readlink(site.flag) == "windows/another"
 
 
 def test_the_process_opens_what_is_due_before_it_says_that_it_is_ready(
