@@ -54,6 +54,7 @@ lint: .venv/check.stamp
 
 docs: .venv/check.stamp
 	python docs/roles.py
+	python docs/figures.py
 
 # One process for each folder, not two that import everything for all of them
 $(QUICK): .venv/check.stamp

@@ -16,6 +16,7 @@ from benchmarks.fleet import measure as measure_fleet
 from benchmarks.flips import begun_behind, flip_often, until_503
 from benchmarks.gunicorn import cpu_seconds, running_peer
 from benchmarks.middleware import measure as measure_middleware
+from benchmarks.picture import save_picture
 from benchmarks.report import (
     Bound,
     Row,
@@ -77,6 +78,7 @@ def main() -> int:
         return 1
     print(table(rows))
     write_markdown(RESULTS, facts, rows, EXPLANATION)
+    save_picture(RESULTS.with_suffix(".png"), rows)
     if options.json:
         write_json(options.json, facts, rows)
     missed = [row.what.strip() for row in rows if row.verdict == "MISSED"]

@@ -1,6 +1,7 @@
 """What the run found, for people and for programs, with the bounds that it is held to."""
 
 import json
+import math
 import os
 import platform
 import statistics
@@ -32,7 +33,12 @@ class Bound:
 
     def verdict(self, found: float) -> str:
         """Say whether a finding keeps it."""
-        return "ok" if (found >= self.limit if self.least else found <= self.limit) else "MISSED"
+        return "ok" if self.used(found) <= 1 else "MISSED"
+
+    def used(self, found: float) -> float:
+        """Give what share of it a finding uses up; more than 1 misses it."""
+        least, most = (self.limit, found) if self.least else (found, self.limit)
+        return least / most if most else math.inf if least else 0.0
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,7 @@ class Row:
     numbers: dict[str, float]
     bound: str = ""
     verdict: str = ""
+    used: Optional[float] = None
 
     def cells(self) -> tuple[str, ...]:
         """Give the columns of the table."""
@@ -102,8 +109,8 @@ def count_row(what: str, count: int, total: int, bound: Bound) -> Row:
     return Row(what, str(count), "", f"of {total} requests", numbers, *_judged(bound, count))
 
 
-def _judged(bound: Optional[Bound], found: float) -> tuple[str, str]:
-    return ("", "") if bound is None else (str(bound), bound.verdict(found))
+def _judged(bound: Optional[Bound], found: float) -> tuple[str, str, Optional[float]]:
+    return ("", "", None) if bound is None else (str(bound), bound.verdict(found), bound.used(found))
 
 
 def machine() -> dict[str, str]:
@@ -136,7 +143,8 @@ def write_markdown(path: Path, facts: dict[str, str], rows: Sequence[Row], expla
     lines = [HEADINGS, tuple("---" for _ in HEADINGS), *(row.cells() for row in rows)]
     found = "\n".join("| " + " | ".join(cell.strip() for cell in line) + " |" for line in lines)
     made = "\n".join(f"- {name}: {fact}" for name, fact in facts.items())
-    path.write_text(f"# What `make bench` found\n\n{explanation}\n\n{found}\n\n{made}\n")
+    picture = f"![How much of its bound each finding uses]({path.with_suffix('.png').name})"
+    path.write_text(f"# What `make bench` found\n\n{explanation}\n\n{found}\n\n{picture}\n\n{made}\n")
 
 
 def write_json(path: Path, facts: dict[str, str], rows: Sequence[Row]) -> None:

@@ -1,11 +1,13 @@
 """The benchmark's reading of callgrind, strace and wrk, and its judgement."""
 
+import math
 from pathlib import Path
 
 import pytest
 from benchmarks import BrokenRunError
 from benchmarks.counts import LONG, SHORT, callgrind_total, per_request, strace_total
 from benchmarks.fleet import FEW, MANY, MOST, Run, address, rows
+from benchmarks.picture import LEFT, LINE, MISSED, OK, TOP, save_picture
 from benchmarks.report import (
     Bound,
     cost_row,
@@ -18,6 +20,7 @@ from benchmarks.report import (
 )
 from benchmarks.site import without_gate
 from benchmarks.throughput import answers_per_second
+from PIL import Image, ImageColor
 
 CALLGRIND = "events: Ir\nfn=(12) main\n16 400\ntotals: 38105220\n"
 STRACE = """\
@@ -94,6 +97,22 @@ def test_rows_are_judged_by_the_number_and_not_by_its_words() -> None:
     assert difference_row("calls", 17.04, 16.0, "", Bound(1)).cells()[1:4] == ("+1.0", "at most 1", "ok")
     assert difference_row("calls", 17.15, 16.0, "", Bound(1)).verdict == "MISSED"
     assert count_row("let through", 1, 9, Bound(0)).verdict == "MISSED"
+
+
+@pytest.mark.parametrize(
+    ("bound", "found", "used"),
+    [(Bound(2), 1, 0.5), (Bound(2, least=True), 4, 0.5), (Bound(0), 0, 0), (Bound(0), 1, math.inf)],
+)
+def test_how_much_of_its_bound_a_finding_uses(bound: Bound, found: float, used: float) -> None:
+    assert bound.used(found) == used
+
+
+def test_the_picture_has_a_bar_for_each_bound(tmp_path: Path) -> None:
+    rows = [ratio_row("a" * 99, 3, 2, "", Bound(1.2)), ratio_row("b", 1, 2, ""), count_row("c", 0, 9, Bound(0))]
+    save_picture(tmp_path / "of.png", rows)
+    with Image.open(tmp_path / "of.png") as image:
+        colours = {image.getpixel((LEFT + 4, TOP + LINE * number + LINE // 2)) for number in range(2)}
+    assert colours == {ImageColor.getrgb(MISSED), ImageColor.getrgb(OK)}
 
 
 def test_ratio_is_the_median_of_the_rounds_ratios() -> None:

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from docs import figures
 
 CHECKOUT = Path(__file__).parents[3]
 PAGES = [
@@ -22,6 +23,10 @@ def test_exists(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     named = [page.parent / link for link in LINK.findall(text)] + [CHECKOUT / name for name in PROOF.findall(text)]
     assert [str(path) for path in named if not path.exists()] == []
+
+
+def test_the_readmes_figures_are_what_was_measured() -> None:
+    assert (CHECKOUT / "README.md").read_text(encoding="utf-8") == figures.readme(), "make docs writes it"
 
 
 def test_every_page_is_reached_from_the_readme() -> None:
