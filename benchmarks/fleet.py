@@ -94,7 +94,9 @@ def measure(folder: Path) -> list[Row]:
     folder.mkdir()
     Site(folder)
     unpack(("openssh-server", "libwrap0"), folder / "ssh")
-    command = ["unshare", "--net", "--mount", sys.executable, "-m", __name__, str(folder)]
+    # Whoever ends this ends all that was started in there
+    namespaces = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    command = [*namespaces, sys.executable, "-m", __name__, str(folder)]
     done = subprocess.run(command, cwd=CHECKOUT, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode != 0:
         raise BrokenRunError("closing a fleet could not be measured; what failed stands above")

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -742,11 +743,13 @@ def test_what_is_due_is_made_ready_just_before_and_the_change_is_all_that_is_lef
     schedule.settle(at(hour - 1))
     clock.now = at(hour, -10)
     acts: list[str] = []
+
+    def noted(name: str, act: Callable[..., Any], *args: Any, **how: Any) -> Any:
+        acts.append(name)
+        return act(*args, **how)
+
     for name in ("listdir", "open", "rename", "unlink"):
-        act = getattr(os, name)
-        monkeypatch.setattr(
-            os, name, lambda *args, _act=act, _name=name, **how: acts.append(_name) or _act(*args, **how)
-        )
+        monkeypatch.setattr(os, name, partial(noted, name, getattr(os, name)))
 
     def sleep(seconds: float) -> None:
         clock.sleep(seconds)
