@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 QUICK := unit nginx doctor django_layer
 SCENARIOS := $(patsubst molecule/%/molecule.yml,%,$(wildcard molecule/*/molecule.yml))
 
-.PHONY: help demo demo-stop check lint docs $(QUICK) programs test django mutants browser images e2e $(SCENARIOS:%=molecule-%) faults soak bench clean
+.PHONY: help demo demo-stop check lint docs $(QUICK) programs test django cores mutants browser images e2e $(SCENARIOS:%=molecule-%) faults soak bench clean
 .PHONY: changelog package release-check sanity
 .DELETE_ON_ERROR:
 
@@ -20,8 +20,9 @@ help:
 	@echo 'make FOLDER     the tests of one folder of tests/ alone, FOLDER is one of: $(QUICK)'
 	@echo 'make programs   those unit tests that start Ansible, pip or manage.py: two minutes more'
 	@echo 'make test       all of check, programs, package, browser and django, the end-to-end tests on the demo, and the scenarios on real systemd hosts'
-	@echo 'make docs       write the variables of each role into its README.md, from its meta/argument_specs.yml'
+	@echo 'make docs       write into the READMEs what stands elsewhere: variables of roles, and what make bench found'
 	@echo 'make django     the Django app over every Django that it supports, as far as there is a Python for it'
+	@echo 'make cores      the unit tests with each newer ansible-core, where a Python 3.12 or later is there'
 	@echo 'make mutants    change the Django app in small ways and list what its tests do not notice; a quarter of an hour'
 	@echo 'make browser    the pages in a real browser, which is installed where root may do so'
 	@echo 'make package    the artifact that is published: built, installed in an empty directory, and used there'
@@ -78,6 +79,9 @@ test: .venv/check.stamp .venv/hosts.stamp .venv/browser.stamp
 
 django: .venv/check.stamp
 	python tests/django_versions.py
+
+cores: .venv/check.stamp
+	python tests/core_versions.py
 
 mutants: .venv/mutants.stamp
 	python tests/mutants.py $(SHOW)
