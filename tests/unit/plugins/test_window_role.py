@@ -358,6 +358,8 @@ def test_the_link_of_a_scheduled_window_is_shown_once_and_is_no_part_of_a_docume
         AssertionError, match="maintenance_window_pass is set, and only a window that is being scheduled"
     ):
         play("schedule", **host, **longer)
+    with pytest.raises(AssertionError, match="which schedules nothing"):
+        play("schedule", **host, maintenance_window_from="in 2h", maintenance_window_for="30m")
 
 
 def test_all_hosts_schedule_a_window_or_none_unless_fewer_are_enough(
