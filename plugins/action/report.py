@@ -10,7 +10,11 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.intermission.django.plugins.module_utils.terminal import printable
 
-ARGUMENTS = {"text": {"type": "str", "required": True}, "stderr": {"type": "bool", "default": False}}
+ARGUMENTS = {
+    "text": {"type": "str", "required": True},
+    "stderr": {"type": "bool", "default": False},
+    "screen_only": {"type": "bool", "default": False},
+}
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
@@ -23,6 +27,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         """Print and change nothing."""
         result: dict[str, Any] = super().run(tmp, task_vars)
         arguments = self.validate_argument_spec(ARGUMENTS)[1]
-        Display().display(printable(arguments["text"], kept="\n\t"), stderr=arguments["stderr"])
+        text = printable(arguments["text"], kept="\n\t")
+        Display().display(text, stderr=arguments["stderr"], screen_only=arguments["screen_only"])
         result["changed"] = False
         return result

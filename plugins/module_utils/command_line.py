@@ -298,7 +298,7 @@ def _schedule(options: argparse.Namespace, root: str) -> None:
         print(
             f"Pass: {_link(secret)}"
             if changed
-            else "Its secret link was shown when it was scheduled. Where that is lost, cancel the window and schedule it again."
+            else "Its secret link was shown to who scheduled it. Where that is lost, cancel the window and schedule it again."
         )
 
 
@@ -404,6 +404,8 @@ def _off(options: argparse.Namespace, root: str) -> None:
     _check_allowed(directory, "open")
     share = int(options.share)
     if share != ALL:
+        if options.force:
+            raise UsageError("--force opens a site to all visitors. Leave out --force or --share.")
         if not let_in(directory, share, person(), source()):
             print("Nothing to do: that is the share already.")
         _show(directory)

@@ -305,7 +305,8 @@ class Schedule:
         if series and secret:
             raise StateError(
                 f"what recurs, '{series.calendar}', has no secret link: each window has another secret, which nobody would be shown. "
-                "Ask without one, and open the window again with a link when it is open; or schedule that one time alone"
+                "Ask without one, and open the window again with a link when it is open, with its end and that it expires; or "
+                "schedule that one time alone"
             )
         window = replace(window, bypass_digest=digest_of(secret) if secret else None)
         order = Order(command, window.start, window.end or "", series.calendar if series else None) if command else None
@@ -498,15 +499,16 @@ class Schedule:
         Raises StateError where a secret would end by that, as ``stays`` only gets another end, and no window has two.
         """
         holders = [known for known in (plan, *rivals) if known.window.bypass_digest]
-        if len(holders) > 1:
+        digests = {holder.window.bypass_digest for holder in holders}
+        if len(digests) > 1:
             raise StateError(
                 f"more than one of the windows that would become one at {plan.window.start} has a secret link, and only one link "
                 "could let pass: ask without a link, or cancel a window that has one"
             )
-        if stays is not None and holders not in ([], [stays]):
+        if stays is not None and not digests <= {stays.window.bypass_digest}:
             raise StateError(
                 f"the window {stays.id} would only get another end, and the secret link of {holders[0].id} would let nobody pass: ask "
-                "without a link, and open the window again with one when it is open, or cancel the other one"
+                "without a link, or cancel the other one"
             )
         return holders[0] if holders else None
 
@@ -560,7 +562,9 @@ class Schedule:
         with pinned(self.directory.windows) as windows:
             with pinned(windows / name) as held:
                 (held / WAITING).unlink(missing_ok=True)
-            shutil.rmtree(windows / name)
+                (held / PLAN).unlink(missing_ok=True)
+            # Where another account has made its secret link, root removes the rest when the windows are tidied up
+            shutil.rmtree(windows / name, ignore_errors=True)
             sync_directory(windows)
 
     def _end_series(self, plans: Iterable[Plan]) -> None:

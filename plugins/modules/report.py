@@ -28,6 +28,10 @@ options:
     description: Print it to standard error, where standard output is a document for a program.
     type: bool
     default: false
+  screen_only:
+    description: Keep it out of the file that C(log_path) in Ansible's configuration names, as it is a secret.
+    type: bool
+    default: false
 author:
   - The Intermission developers (@intermission)
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import time
@@ -18,9 +19,12 @@ from ansible_collections.intermission.django.plugins.module_utils.controller imp
 from ansible_collections.intermission.django.plugins.module_utils.deploy import DeployRecord
 from ansible_collections.intermission.django.plugins.module_utils.state import StateDirectory
 
+import forked_ansible
+
 pytestmark = pytest.mark.programs
 
 Playbook = Callable[..., subprocess.CompletedProcess[str]]
+ROLES = Path(__file__).parents[3] / "roles"
 
 REPORT = """
 - name: Status
@@ -72,6 +76,22 @@ def test_without_json_the_output_is_ansibles_own(ansible_playbook: Playbook) -> 
     assert lines[start + 1] == "web2  open"
     assert any(line.startswith("TASK [Something before] ***") for line in lines)
     assert any(line.startswith("PLAY RECAP ***") for line in lines)
+
+
+def test_a_secret_is_told_on_the_screen_and_not_in_ansibles_log(tmp_path: Path) -> None:
+    play = "- hosts: all\n  gather_facts: false\n  tasks:\n"
+    for text, only in (("for all", False), ("for you", True)):
+        play += f"    - intermission.django.report: {{text: {text}, screen_only: {only}}}\n"
+    (tmp_path / "play.yml").write_text(play)
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "ANSIBLE_LOG_PATH": str(tmp_path / "log")}
+    command = ("ansible-playbook", "--inventory", "localhost,", "play.yml")
+    ran = forked_ansible.run(*command, cwd=tmp_path, environment={**forked_ansible.SETTINGS, **environment})
+    assert ("for all\n" in ran.stdout, "for you\n" in ran.stdout) == (True, True), ran.stderr
+    log = (tmp_path / "log").read_text()
+    assert ("for all" in log, "for you" in log) == (True, False)
+    for tasks in ("open", "linked"):
+        told = (ROLES / f"maintenance_window/tasks/{tasks}.yml").read_text()
+        assert "pass.txt.j2') }}\"" in told and "    screen_only: true\n" in told
 
 
 def test_a_report_does_not_steer_the_terminal(ansible_playbook: Playbook) -> None:

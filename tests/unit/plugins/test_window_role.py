@@ -239,7 +239,12 @@ def test_hooks_and_tasks_of_the_operators_own_run_on_both_sides(
 
 
 def test_the_site_is_opened_in_waves(
-    play: Play, site: StateDirectory, tmp_path: Path, serve: Callable[..., Any], closed_answer: bytes
+    play: Play,
+    site: StateDirectory,
+    tmp_path: Path,
+    serve: Callable[..., Any],
+    http: Callable[..., bytes],
+    closed_answer: bytes,
 ) -> None:
     page, nowhere = serve(closed_answer), {"maintenance_window_proof_url": "http://127.0.0.1:1/"}
     never = tmp_path / "never.yml"
@@ -258,8 +263,14 @@ def test_the_site_is_opened_in_waves(
     again = play("close", "status", **wave, **nowhere, maintenance_window_format="json")
     assert [entry["event"] for entry in site.journal(9)] == ["opened", "let in"]
     assert documents(again)[0]["hosts"][0]["share"] == 20
-    closed = play("close", "status", **nowhere, maintenance_window_share=0)
-    assert "DONE  shop is closed to all visitors again on localhost.\n" in closed
+    closed = play("close", "status", **asked, maintenance_window_share=0)
+    assert "DONE  shop is closed to all visitors again on localhost, as each of them has answered.\n" in closed
+    assert "Who has asked" not in closed
+    app = {**asked, "maintenance_window_proof_url": serve(http(200, b"app")).url, "maintenance_window_proof_seconds": 0}
+    with pytest.raises(AssertionError, match="answered 200"):
+        play("close", **app, maintenance_window_share=0)
+    with pytest.raises(AssertionError, match="maintenance_window_force opens a site to all visitors"):
+        play("close", **wave, maintenance_window_force=True)
     assert cell(closed, "STATE") == "closed"
     with pytest.raises(AssertionError, match="maintenance_window_share is 20, and only the flag's window"):
         play("close", **wave, maintenance_window_mechanism="setting")
@@ -328,7 +339,10 @@ def test_wrong_inputs_of_a_scheduled_window_are_told_all_at_once(
 
 
 def test_the_link_of_a_scheduled_window_is_shown_once_and_is_no_part_of_a_document(
-    ansible_playbook: Callable[..., subprocess.CompletedProcess[str]], play: Play, site: StateDirectory, tmp_path: Path
+    ansible_playbook: Callable[..., subprocess.CompletedProcess[str]],
+    play: Play,
+    site: StateDirectory,
+    tmp_path: Path,
 ) -> None:
     host = {
         "intermission_platform": "systemd",
@@ -349,7 +363,8 @@ def test_the_link_of_a_scheduled_window_is_shown_once_and_is_no_part_of_a_docume
     again = play("schedule", **host, **NIGHT)
     assert re.search(r"localhost .*changed=0 ", again)
     assert (
-        "PASS  On localhost the window was scheduled before, and its link was shown then. Where that is lost," in again
+        "PASS  On localhost the window was scheduled before, and its link was shown to who did so. Where that is lost,"
+        in again
     )
     assert "_intermission/pass/" not in again
     assert [path.name for path in (staged / "passes").iterdir()] == [secret]

@@ -172,6 +172,8 @@ def test_a_share_that_cannot_be_let_in_is_refused(command: Command) -> None:
     assert "shop is open to all visitors: there is no window" in command.err
     assert command("off", "shop", "--share", "15") == 2
     assert "invalid choice: '15' (choose from" in command.err
+    assert command("off", "shop", "--share", "20", "--force") == 2
+    assert "--force opens a site to all visitors" in command.err
 
 
 def test_an_end_that_is_not_known(command: Command) -> None:
@@ -447,7 +449,7 @@ def test_the_secret_of_a_scheduled_window_is_shown_once(command: Command, site: 
     passes = site.windows / NIGHT_ID / "passes"
     assert os.listdir(passes) == [shown.group(1)]
     assert command("schedule", "shop", *NIGHT, "--pass") == 0
-    assert command.out.endswith("was scheduled. Where that is lost, cancel the window and schedule it again.\n")
+    assert command.out.endswith("who scheduled it. Where that is lost, cancel the window and schedule it again.\n")
     for told in (["list", "shop"], ["list", "--json"], ["list", "--icalendar"], ["status", "--json"], ["metrics"]):
         assert command(*told) == 0
         assert shown.group(1) not in command.out

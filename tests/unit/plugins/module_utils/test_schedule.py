@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from ansible_collections.intermission.django.plugins.module_utils import schedule as schedule_module
@@ -369,6 +370,37 @@ def test_windows_that_become_one_keep_the_only_secret(
     assert site.status()["has_pass"] is True
     add(schedule, 3, 5, merge=True)
     assert (states(schedule), secrets_of(site)) == ([("open", "01T14:00", "01T17:00")], {name: [secret]})
+
+
+def test_a_merge_that_was_cut_short_is_finished_by_the_same_again(
+    schedule: Schedule, site: StateDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = new_secret()
+    add(schedule, 2, 3, secret=secret)
+    with monkeypatch.context() as killed, pytest.raises(KeyboardInterrupt):
+        killed.setattr(schedule, "_cancel", Mock(side_effect=KeyboardInterrupt))
+        add(schedule, 2.5, 4, merge=True)
+    assert [*secrets_of(site).values()] == [[secret], [secret]]
+    name = add(schedule, 2.5, 4, merge=True)
+    assert secrets_of(site) == {name: [secret]}
+
+
+def test_a_window_whose_link_another_account_has_made_can_be_cancelled(
+    schedule: Schedule, site: StateDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = add(schedule, 2, 3, secret=new_secret())
+    rmdir = os.rmdir
+
+    def refused(path: str, **how: Any) -> None:
+        if str(path) == "passes":
+            raise PermissionError
+        rmdir(path, **how)
+
+    monkeypatch.setattr(os, "rmdir", refused)
+    assert schedule.cancel(name, "bob", "desk") == [name]
+    assert events(site) == ["scheduled", "cancelled"]
+    assert states(schedule) == []
+    assert not (site.windows / name / "schedule.json").exists()
 
 
 def test_no_secret_is_lost_or_promised_where_a_window_only_gets_another_end(
