@@ -91,6 +91,9 @@ def _serve() -> None:
     init_plugin_loader()
     warnings.filterwarnings("ignore", "AnsibleCollectionFinder has already been configured")
     importlib.import_module("ansible_collections.ansible.builtin")
+    for kind in ("action", "filter"):
+        for path in sorted((CHECKOUT / "plugins" / kind).glob("*.py")):
+            importlib.import_module(f"ansible_collections.intermission.django.plugins.{kind}.{path.stem}")
     Templar(loader=DataLoader()).template(
         trust_as_template("{{ '' | string }}")
     )  # Finds all filters, as each task would

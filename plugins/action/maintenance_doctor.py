@@ -8,6 +8,7 @@ import sys
 from typing import Any
 
 from ansible.plugins.action import ActionBase
+from ansible_collections.intermission.django.plugins.modules import maintenance_doctor as maintenance_doctor
 from ansible_collections.intermission.django.plugins.plugin_utils.doctor_rules import examine
 from ansible_collections.intermission.django.plugins.plugin_utils.nginx_tree import DoctorError, available
 from ansible_collections.intermission.django.plugins.plugin_utils.resident import execute

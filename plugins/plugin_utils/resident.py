@@ -104,7 +104,8 @@ def archive(files: Mapping[str, bytes]) -> bytes:
     return packed.getvalue()
 
 
-# The strategy imports the action in Ansible's main process, of which each task's process is a fork
+# The strategy imports the action in Ansible's main process, of which each task's process is a fork. So an action imports its module
+# too: Ansible's loader compiles what it imports, which each of these processes would do for itself
 DIGEST = digest(content())
 
 
