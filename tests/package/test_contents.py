@@ -14,12 +14,13 @@ PAGES = {"README.md", "CHANGELOG.md", "LICENSE"}
 FOLDERS = {"docs", "meta", "playbooks", "plugins", "roles"}
 PARTS = {
     "benchmarks/RESULTS.md",
+    "benchmarks/RESULTS.png",
     "changelogs/changelog.yaml",
     "changelogs/config.yaml",
     "inventory/example",
     "tests/sanity",
 }
-OF_CHECKOUT = {"docs/roles.py"}
+OF_CHECKOUT = {"docs/figures.py", "docs/roles.py"}
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
 
 
