@@ -91,7 +91,7 @@ def _serve() -> None:
     init_plugin_loader()
     warnings.filterwarnings("ignore", "AnsibleCollectionFinder has already been configured")
     importlib.import_module("ansible_collections.ansible.builtin")
-    for kind in ("action", "filter"):
+    for kind in ("filter", "modules"):
         for path in sorted((CHECKOUT / "plugins" / kind).glob("*.py")):
             importlib.import_module(f"ansible_collections.intermission.django.plugins.{kind}.{path.stem}")
     Templar(loader=DataLoader()).template(
