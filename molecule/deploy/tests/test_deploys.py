@@ -26,7 +26,7 @@ def web_hosts(site: Fleet) -> list[Host]:
 
 def watched(site: Fleet, record: Path, act: Callable[[], Run | None], at_least: int = 0) -> dict[str, Any]:
     """Do something under load, and give what visitors saw, of which nothing may be unexpected."""
-    with site.visitors(record, MANY if at_least else RATE):
+    with site.visitors(record, MANY if at_least else RATE, patience=60):
         run = act()
         assert run is None or run.status == 0, run.output
         wait_until(
@@ -63,7 +63,7 @@ def test_2_a_release_with_a_migration_closes_the_site_while_it_migrates(site: Fl
 def test_3_requests_wait_while_a_rollback_takes_the_schema_back_and_nobody_sees_the_page(
     site: Fleet, record: Path, web_hosts: list[Host]
 ) -> None:
-    hold = {"django_release_strategy": "hold", "django_release_hold_seconds": 35}
+    hold = {"django_release_strategy": "hold", "django_release_hold_seconds": 50}
     facts = watched(site, record, lambda: site.playbook("playbooks/rollback.yml", **hold))
     assert set(facts["classes"]) == {"app 2", "app 1"}
     assert site.versions() == {"1"}
@@ -126,7 +126,10 @@ def test_7_where_the_controller_dies_while_requests_wait_the_page_takes_over_and
         dies.kill()
         dies.communicate()
         wait_until(lambda: site.kinds() == {"maintenance"}, "the page takes over")
-        assert not any(host.service(unit).is_running for host in web_hosts for unit in ("shop", "shop.socket"))
+        wait_until(
+            lambda: not any(host.service(unit).is_running for host in web_hosts for unit in ("shop", "shop.socket")),
+            "the app is stopped with its socket",
+        )
         return site.playbook("playbooks/rollback.yml", **hold)
 
     facts = watched(site, record, kill_and_go_on)
