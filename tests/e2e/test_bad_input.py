@@ -82,6 +82,12 @@ def test_a_host_that_is_none_of_the_sites(shop: Shop) -> None:
     refused(shop, "deploy.yml", {"django_release_ignore_hosts": "web9"}, *sentences)
 
 
+def test_requests_that_wait_where_nothing_keeps_them_and_for_too_long(shop: Shop) -> None:
+    variables: dict[str, object] = {"django_release_strategy": "hold", "django_release_hold_seconds": 90}
+    sentences = ("requests can wait only at a socket of systemd's", "hold_seconds is 90. Write seconds from 1 to 50")
+    refused(shop, "deploy.yml", variables, *sentences)
+
+
 def test_summary_in_no_directory(shop: Shop) -> None:
     variables: dict[str, object] = {"django_release_summary_file": "/nowhere/deploy.json"}
     refused(shop, "deploy.yml", variables, "django_release_summary_file is '/nowhere/deploy.json'", "Make it")
