@@ -38,7 +38,7 @@ FILES = re.compile(r"^\s*worker_rlimit_nofile\s+(\d+)", re.MULTILINE)
 OPEN_FILES = re.compile(r"^Max open files\s+(\d+)", re.MULTILINE)
 DEFAULT_CONNECTIONS = 512  # https://nginx.org/en/docs/ngx_core_module.html#worker_connections
 POLL_SECONDS = 0.05
-MODE = 0o644  # The app's account looks whether it is there
+MODE = 0o600  # Who can open it could have the lock, and nobody would end the hold; the app's account only looks whether it is there
 
 
 @dataclass(frozen=True)
