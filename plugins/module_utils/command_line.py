@@ -556,8 +556,14 @@ def describe(directory: StateDirectory) -> dict[str, Any]:
 
 
 def _held(directory: StateDirectory) -> Optional[dict[str, Any]]:
-    """Tell for how many seconds yet requests may wait for a deploy, and how many of them; None where none do."""
-    terms = Hold(directory).read()
+    """Tell for how many seconds yet requests may wait for a deploy, and how many of them; None where none do.
+
+    Both are None for an account that may not read how long and how many.
+    """
+    try:
+        terms = Hold(directory).read()
+    except PermissionError:
+        return {"seconds": None, "most": None}
     return {"seconds": round(terms.left(), 1), "most": terms.most} if terms else None
 
 
@@ -605,6 +611,7 @@ def _show(directory: StateDirectory, secret: Optional[str] = None) -> None:
         "pages": f"{about['pages']}/503.<language>.html",
         "problem": about["problem"],
         "held": about["held"]
+        and about["held"]["most"]
         and f"at most {about['held']['most']} requests wait, for {about['held']['seconds']:g} s yet",
         "deploy": deploy and _unfinished(deploy),
         "job": job and _job_in_words(job),

@@ -18,6 +18,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Optional
 
@@ -31,6 +32,7 @@ from ansible_collections.intermission.django.plugins.module_utils.files import (
 )
 from ansible_collections.intermission.django.plugins.module_utils.sockets import connections
 from ansible_collections.intermission.django.plugins.module_utils.state import StateDirectory, StateError, Window
+from ansible_collections.intermission.django.plugins.module_utils.times import format_instant
 
 SOURCE = "its hold"
 CONNECTIONS = re.compile(r"^\s*worker_connections\s+(\d+)", re.MULTILINE)
@@ -38,7 +40,7 @@ FILES = re.compile(r"^\s*worker_rlimit_nofile\s+(\d+)", re.MULTILINE)
 OPEN_FILES = re.compile(r"^Max open files\s+(\d+)", re.MULTILINE)
 DEFAULT_CONNECTIONS = 512  # https://nginx.org/en/docs/ngx_core_module.html#worker_connections
 POLL_SECONDS = 0.05
-MODE = 0o644  # The app's account looks whether it is there
+MODE = 0o600  # Who can open it could have the lock, and nobody would end the hold; the app's account only looks whether it is there
 
 
 @dataclass(frozen=True)
@@ -82,11 +84,7 @@ class Hold:
         Raises StateError and OSError, and nothing waits then.
         """
         with self.directory.locked():
-            number, base_id = 1, window.id
-            while os.path.lexists(self.directory.windows / window.id):
-                number += 1
-                window = replace(window, id=f"{base_id}.{number}")
-            self.directory.stage(window)
+            window = self._stage(window)
             terms = Terms(window.id, units, socket, seconds, most, window.opened_by, _now(), machine())
             write_file(self.path, json.dumps(asdict(terms)).encode(), MODE)
             self.directory.record("held", window.opened_by, SOURCE, window=window.id, seconds=seconds, most=most)
@@ -140,7 +138,7 @@ class Hold:
     def _pass_over(self, terms: Terms) -> None:
         with self.directory.locked():
             if not self.directory.flag.exists():
-                window = self.directory.read_window(terms.window)
+                window = self._staged(terms)
                 replace_symlink(self.directory.flag, f"windows/{window.id}")
                 self.directory.record("opened", terms.by, SOURCE, window=window.id, reason=window.reason, until=None)
         stopped = subprocess.run(
@@ -157,6 +155,23 @@ class Hold:
             )
         self.path.unlink()
         sync_directory(self.path.parent)
+
+    def _stage(self, window: Window) -> Window:
+        """Write a window, with a number behind its id where there is one of that id."""
+        number, base_id = 1, window.id
+        while os.path.lexists(self.directory.windows / window.id):
+            number += 1
+            window = replace(window, id=f"{base_id}.{number}")
+        self.directory.stage(window)
+        return window
+
+    def _staged(self, terms: Terms) -> Window:
+        """Give the window that was staged, or another where somebody of the group has spoiled it: a page without a reason is one."""
+        try:
+            return self.directory.read_window(terms.window)
+        except StateError:
+            now = format_instant(datetime.now(timezone.utc))
+            return self._stage(Window(terms.window, self.directory.site, now, opened_by=terms.by))
 
     @contextlib.contextmanager
     def _ending(self) -> Iterator[Optional[Terms]]:

@@ -185,4 +185,8 @@ def test_the_app_starts_when_no_hold_is_there_any_more(tmp_path: Path) -> None:
             waits.wait(0.3)
         hold.unlink()
         assert waits.wait(30) == 0
-    assert f"ConditionPathExists={hold}" in settings_of("hold.service.j2", tmp_path / "shop")
+    watches = settings_of("hold.service.j2", tmp_path / "shop")
+    assert f"ConditionPathExists={hold}" in watches
+    assert "RestartForceExitStatus=SIGTERM SIGINT SIGHUP SIGPIPE" in watches, (
+        "to systemd these are a success (systemd.service(5))"
+    )

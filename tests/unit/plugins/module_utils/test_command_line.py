@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import yaml
@@ -279,13 +280,18 @@ def test_an_unfinished_deploy_is_shown(command: Command, site: StateDirectory) -
 
 
 def test_requests_that_wait_for_a_deploy_are_shown_until_they_are_released(
-    command: Command, site: StateDirectory
+    command: Command, site: StateDirectory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hold = Hold(site)
     hold.begin(Window(id="deploy-1", site="shop", start=START), ["shop.service"], "/run/shop/app.sock", 1000, 288)
     command("status", "shop")
     assert command.out.startswith("shop: OPEN to visitors, whose requests wait\n")
     assert re.search(r"^  held    at most 288 requests wait, for (1000|9\d\d(\.\d)?) s yet$", command.out, re.MULTILINE)
+    with monkeypatch.context() as another:
+        another.setattr(Hold, "read", Mock(side_effect=PermissionError))
+        command("status", "shop")
+    assert command.out.startswith("shop: OPEN to visitors, whose requests wait\n")
+    assert "  held " not in command.out
     keeper = threading.Thread(target=command, args=("hold", "shop"))
     keeper.start()
     assert hold.release()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -72,7 +73,7 @@ def test_what_is_released_in_time_leaves_nothing_behind_and_stops_nothing(
     assert terms is not None
     assert 0 < terms.left() <= 1000
     assert (site.windows / "deploy-1/503.en.html").exists()
-    assert hold.path.stat().st_mode & 0o444 == 0o444
+    assert hold.path.stat().st_mode & 0o077 == 0, "who can open it can keep everybody from ending the hold"
     assert not site.flag.exists()
     assert hold.release()
     assert (hold.read(), list(site.windows.iterdir()), systemctl.asked()) == (None, [], [])
@@ -120,6 +121,21 @@ def test_as_many_as_there_is_room_for_wait_until_the_hold_is_released(
     keeper.join(PATIENCE)
     assert not keeper.is_alive()
     assert (systemctl.asked(), site.flag.exists()) == ([], False)
+
+
+@pytest.mark.parametrize(("spoiled", "shown"), [("all of it", "deploy-1"), ("its text", "deploy-1.2")])
+def test_the_page_takes_over_also_where_somebody_has_spoiled_the_window(
+    spoiled: str, shown: str, site: StateDirectory, systemctl: Systemctl
+) -> None:
+    hold = begun(site)
+    if spoiled == "all of it":
+        shutil.rmtree(site.windows / "deploy-1")
+    else:
+        (site.windows / "deploy-1/window.json").write_text("spoiled")
+    assert hold.pass_over()
+    assert (site.flagged_id(), site.status()["problem"], hold.read()) == (shown, None, None)
+    assert (site.flag / "503.en.html").exists()
+    assert systemctl.asked() == STOPS
 
 
 def test_who_died_before_the_app_was_stopped_is_followed_by_one_who_stops_it(
