@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 QUICK := unit nginx doctor django_layer
 SCENARIOS := $(patsubst molecule/%/molecule.yml,%,$(wildcard molecule/*/molecule.yml))
 
-.PHONY: help demo demo-stop check lint docs $(QUICK) programs test django cores mutants browser images e2e $(SCENARIOS:%=molecule-%) faults soak bench clean
+.PHONY: help demo demo-stop check lint docs $(QUICK) programs test django cores coverage mutants browser images e2e $(SCENARIOS:%=molecule-%) faults soak bench clean
 .PHONY: changelog package release-check sanity
 .DELETE_ON_ERROR:
 
@@ -23,6 +23,7 @@ help:
 	@echo 'make docs       write into the READMEs what stands elsewhere: variables of roles, and what make bench found'
 	@echo 'make django     the Django app over every Django that it supports, as far as there is a Python for it'
 	@echo 'make cores      the unit tests with each newer ansible-core, where a Python 3.12 or later is there'
+	@echo 'make coverage   how many branches of plugins/ the tests that need no host reach, of which it wants 95%; ten minutes'
 	@echo 'make mutants    change the Django app in small ways and list what its tests do not notice; a quarter of an hour'
 	@echo 'make browser    the pages in a real browser, which is installed where root may do so'
 	@echo 'make package    the artifact that is published: built, installed in an empty directory, and used there'
@@ -82,6 +83,9 @@ django: .venv/check.stamp
 
 cores: .venv/check.stamp
 	python tests/core_versions.py
+
+coverage: .venv/check.stamp
+	python tests/plugin_branches.py
 
 mutants: .venv/mutants.stamp
 	python tests/mutants.py $(SHOW)

@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 
 CHECKOUT = Path(__file__).resolve().parents[1]
-TARGETS = ("check", "test", "package", "sanity", "cores")
+TARGETS = ("check", "test", "package", "sanity", "cores", "coverage")
 DJANGO_PACKAGE = "roles/django_release/files/django-intermission/pyproject.toml"
 COMMAND = "plugins/module_utils/command_line.py"
 FRAGMENTS = "changelogs/fragments"

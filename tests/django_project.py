@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import sys
 from dataclasses import dataclass
@@ -67,7 +68,9 @@ class Project:
         self.database.parent.mkdir()
         self.backups = path / "backups"
         self.environment = path / "environment"
-        self.environment.write_text(environment.dump({"SHOP_SECRET": "$s3cret", "SHOP_DATABASE": self.database}))
+        measured = {name: os.environ[name] for name in ("COVERAGE_PROCESS_CONFIG",) if name in os.environ}
+        shop = {"SHOP_SECRET": "$s3cret", "SHOP_DATABASE": self.database}
+        self.environment.write_text(environment.dump({**shop, **measured}))
         for app in ("tea", "cup"):
             (self.path / app / "migrations").mkdir(parents=True)
             (self.path / app / "__init__.py").touch()

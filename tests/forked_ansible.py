@@ -65,7 +65,8 @@ def run(
 def _own_environment() -> dict[str, str]:
     home = tempfile.mkdtemp(prefix="im-ansible-")
     atexit.register(shutil.rmtree, home)
-    return {"HOME": home, "ANSIBLE_REMOTE_TMP": f"{home}/remote", **SETTINGS}
+    measured = {name: os.environ[name] for name in ("COVERAGE_PROCESS_CONFIG",) if name in os.environ}
+    return {"HOME": home, "ANSIBLE_REMOTE_TMP": f"{home}/remote", **SETTINGS, **measured}
 
 
 @cache

@@ -9,8 +9,10 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.intermission.django.plugins.module_utils.controller import identity, is_dead
-from ansible_collections.intermission.django.plugins.modules import deploy_record as deploy_record
+from ansible_collections.intermission.django.plugins.modules import deploy_record
 from ansible_collections.intermission.django.plugins.plugin_utils.resident import execute
+
+__all__ = ["ActionModule", "deploy_record"]
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]

@@ -8,10 +8,12 @@ import sys
 from typing import Any
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.intermission.django.plugins.modules import maintenance_doctor as maintenance_doctor
+from ansible_collections.intermission.django.plugins.modules import maintenance_doctor
 from ansible_collections.intermission.django.plugins.plugin_utils.doctor_rules import examine
 from ansible_collections.intermission.django.plugins.plugin_utils.nginx_tree import DoctorError, available
 from ansible_collections.intermission.django.plugins.plugin_utils.resident import execute
+
+__all__ = ["ActionModule", "maintenance_doctor"]
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]

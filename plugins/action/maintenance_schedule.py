@@ -9,8 +9,10 @@ from typing import Any, Optional
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.intermission.django.plugins.module_utils.schedule import CLOCK_TOLERANCE, clock_fault
-from ansible_collections.intermission.django.plugins.modules import maintenance_schedule as maintenance_schedule
+from ansible_collections.intermission.django.plugins.modules import maintenance_schedule
 from ansible_collections.intermission.django.plugins.plugin_utils.resident import execute
+
+__all__ = ["ActionModule", "maintenance_schedule"]
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]

@@ -88,6 +88,14 @@ def test_a_gate_that_was_pasted_is_still_the_roles(make_host: MakeHost) -> None:
     assert host.examine() == []
 
 
+def test_a_site_that_no_server_answers_for_is_told(make_host: MakeHost) -> None:
+    host = make_host("healthy-order")
+    (host.root / "sites-enabled/shop").write_text("server { listen 80; server_name tea.example; return 404; }\n")
+    (finding,) = [one for one in host.examine() if one.id == "N16"]
+    assert (finding.severity, finding.line) == ("error", None)
+    assert finding.what == "No server has one of the site's names: shop.example, www.shop.example"
+
+
 @pytest.mark.parametrize(
     ("tree", "line", "fix"),
     [

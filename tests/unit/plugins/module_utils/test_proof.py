@@ -304,6 +304,7 @@ def test_half_a_page_is_no_proof(serve: Serve, http: HTTP) -> None:
 def test_observe(serve: Serve, http: HTTP, closed_answer: bytes) -> None:
     answers = {
         closed_answer: "closed",
+        http(503, b"soon", X_Intermission="maintenance"): "closed by the app",
         http(200, b"shop"): "open",
         http(404, b"shop"): "open",
         http(502, FALLBACK): "the gate is open, but the app cannot be reached (502)",

@@ -474,6 +474,23 @@ def test_database_migrate(run_module: RunModule, project: dict[str, str], tmp_pa
     assert run_module("database_migrate", request)["changed"] is False
 
 
+@pytest.mark.programs
+def test_database_migrate_is_followed_and_undone(
+    run_module: RunModule, project: dict[str, str], tmp_path: Path
+) -> None:
+    request = {**project, "job": str(tmp_path / "job"), "name": "r1"}
+    assert run_module("database_migrate", {**request, "state": "undone"})["msg"] == (
+        "it is not known which migrations were applied before"
+    )
+    assert run_module("database_migrate", {**request, "state": "migrated"})["applied"] == ["tea.0001_initial"]
+    followed = run_module("database_migrate", {**request, "state": "followed", "wait": 0})
+    assert (followed["running"], followed["applied"]) == (False, ["tea.0001_initial"])
+    undone = run_module("database_migrate", {**request, "state": "undone"})
+    assert (undone["changed"], undone["failure"]) == (True, "")
+    planned = run_module("database_migrate", {**request, "state": "planned"})
+    assert [entry["name"] for entry in planned["pending"]] == ["0001_initial"]
+
+
 def test_database_migrate_without_a_project(run_module: RunModule, tmp_path: Path) -> None:
     arguments = {"python": sys.executable, "project": str(tmp_path)}
     assert "manage.py" in run_module("database_migrate", arguments)["msg"]
@@ -700,6 +717,11 @@ def test_preflight_of_a_directory_that_leads_to_a_hidden_one(
 @pytest.mark.parametrize("root", ["/srv/shop", "/homestead/shop", "/opt/tmp/shop"])
 def test_preflight_of_a_directory_that_the_services_see(run_module: RunModule, root: str) -> None:
     assert "msg" not in run_module("host_preflight", {"root": root})
+
+
+def test_preflight_of_an_account_that_is_somebody_elses(run_module: RunModule, other_user: str) -> None:
+    said = run_module("host_preflight", {"account": {"name": other_user, "home": "/srv/shop"}})["msg"]
+    assert said.startswith(f"django_release_user: there is an account '{other_user}' already, with the home ")
 
 
 def test_preflight_of_a_user_who_is_not_there(run_module: RunModule) -> None:

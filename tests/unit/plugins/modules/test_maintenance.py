@@ -81,6 +81,21 @@ def test_an_empty_end_is_no_end(window: RunModule) -> None:
     assert window(state="open")["changed"] is False
 
 
+def test_only_a_deploys_window_tells_how_far_it_is_in_check_mode_for_real_and_again(
+    window: RunModule, site: StateDirectory
+) -> None:
+    far = {"state": "progressing", "progress": "1 / 3"}
+    assert window(**far)["changed"] is False
+    window(state="open")
+    assert window(**far)["changed"] is False
+    window(state="closed")
+    site.open(Window("deploy-r1", "shop", "2026-12-01T01:00:00Z"), "ada", "laptop")
+    for check, changed, progress in ((True, True, ""), (False, True, "1 / 3"), (False, False, "1 / 3")):
+        assert window(check=check, **far)["changed"] is changed
+        current = site.current_window()
+        assert current and current.progress == progress
+
+
 def test_close_in_check_mode_for_real_and_again(window: RunModule, site: StateDirectory) -> None:
     window(state="open")
     assert window(check=True, state="closed")["changed"] is True
