@@ -156,8 +156,10 @@ def rows(straight: Run, ours: Mapping[int, Sequence[Run]]) -> list[Row]:
 def main(folder: Path) -> None:
     """Measure below a folder, inside the namespaces, and print what was found."""
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-    users = folder / "passwd"
-    users.write_text(Path("/etc/passwd").read_text() + "sshd:x:65533:65534::/run/sshd:/usr/sbin/nologin\n")
+    users, home = folder / "passwd", folder / "home"
+    home.mkdir()
+    # What this machine's root has in its login files is no part of what a host costs
+    users.write_text(f"root:x:0:0::{home}:/bin/sh\nsshd:x:65533:65534::/run/sshd:/usr/sbin/nologin\n")
     subprocess.run(["mount", "--bind", users, "/etc/passwd"], check=True)
     subprocess.run(["mount", "-t", "tmpfs", "none", "/run"], check=True)
     Path("/run/sshd").mkdir(mode=0o755)
