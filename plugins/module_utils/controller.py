@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import getpass
 import os
-import socket
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +42,7 @@ def identity(pid: int) -> dict[str, Any]:
     """Name the run whose main process has this pid."""
     return {
         "user": user(),
-        "host": socket.gethostname(),
+        "host": os.uname().nodename,
         "pid": pid,
         "started": process_started(pid),
         "machine": machine(),
@@ -52,7 +51,7 @@ def identity(pid: int) -> dict[str, Any]:
 
 def is_dead(holder: dict[str, Any]) -> bool:
     """Tell whether a holder is known to be gone; one of another machine, boot or container never is."""
-    here = (socket.gethostname(), machine())
+    here = (os.uname().nodename, machine())
     if (holder.get("host"), holder.get("machine")) != here or not all(here) or not holder.get("started"):
         return False
     try:

@@ -11,9 +11,7 @@ import json
 import os
 import pwd
 import re
-import signal
 import stat
-import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -204,6 +202,9 @@ def _distrust(hook: Path) -> Optional[str]:
 
 def _failure_of(hook: Path, environment: dict[str, str]) -> tuple[Optional[str], str]:
     """Run a hook; gives how it has failed, None where it has not, and the end of what it printed."""
+    import signal  # These two take a tenth of the start of most that import this, and few hosts have hooks
+    import subprocess
+
     output = os.memfd_create("hook")
     try:
         process = subprocess.Popen(

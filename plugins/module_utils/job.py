@@ -10,7 +10,6 @@ import contextlib
 import json
 import os
 import time
-import traceback
 from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
@@ -121,6 +120,8 @@ class Job:
         try:
             content["result"] = work(tell)
         except BaseException as error:
+            import traceback
+
             content["error"] = f"{type(error).__name__}: {error}"
             content["traceback"] = traceback.format_exc()[-4000:]
         content["news"] += 1

@@ -6,7 +6,6 @@ that it reads with each request.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -98,4 +97,6 @@ def _text_of(path: Path) -> Optional[str]:
 
 
 def _digest(text: str) -> str:
+    import hashlib  # Few that import this have a setting
+
     return hashlib.sha256(text.encode()).hexdigest() + "\n"

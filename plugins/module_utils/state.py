@@ -24,13 +24,11 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import hashlib
 import html
 import json
 import os
 import pwd
 import re
-import secrets
 import shutil
 import stat
 import time
@@ -159,6 +157,8 @@ class Window:
 
 def new_secret() -> str:
     """Make the secret of a window: 256 random bits in 43 characters that need no escaping in a URL."""
+    import secrets  # This, and hashlib, take a tenth of the start of most that import the state, and few windows have a secret
+
     return secrets.token_urlsafe(SECRET_BYTES)
 
 
@@ -166,6 +166,8 @@ def digest_of(secret: str) -> str:
     """Give the SHA-256 of a secret in hexadecimal. Raises StateError where it is none that ``new_secret`` would make."""
     if SECRET.fullmatch(secret) is None:
         raise StateError("the secret of a window is 43 letters, digits, '-' and '_'")
+    import hashlib
+
     return hashlib.sha256(secret.encode()).hexdigest()
 
 

@@ -17,7 +17,6 @@ import json
 import os
 import pwd
 import re
-import secrets
 import shlex
 import stat
 from dataclasses import asdict, dataclass, replace
@@ -186,7 +185,7 @@ class WindowJobs:
         self.directory.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
         self.directory.chmod(DIRECTORY_MODE)
         self.check_ours()
-        job_id = secrets.token_hex(16)
+        job_id = os.urandom(16).hex()
         self.change(job_id, order)
         return job_id
 

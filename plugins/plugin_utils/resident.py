@@ -143,7 +143,7 @@ def _run_copy(action: ActionBase, python: str, name: str, request: bytes) -> dic
         command = [
             action._compute_environment_string(),
             python,
-            "-I",
+            "-IS",
             "-c",
             shlex.join([program, base, DIGEST, *words]),
         ]
