@@ -14,7 +14,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -136,6 +135,8 @@ class Hold:
             ready()
 
     def _pass_over(self, terms: Terms) -> None:
+        import subprocess  # Most that import this have no hold
+
         with self.directory.locked():
             if not self.directory.flag.exists():
                 window = self._staged(terms)
