@@ -84,9 +84,9 @@ class Hold:
         """
         with self.directory.locked():
             window = self._stage(window)
+            self.directory.record("held", window.opened_by, SOURCE, window=window.id, seconds=seconds, most=most)
             terms = Terms(window.id, units, socket, seconds, most, window.opened_by, _now(), machine())
             write_file(self.path, json.dumps(asdict(terms)).encode(), MODE)
-            self.directory.record("held", window.opened_by, SOURCE, window=window.id, seconds=seconds, most=most)
 
     def release(self) -> bool:
         """Let the app's unit start; gives False where the page has taken over, and the app is stopped with its socket.

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from ansible_collections.intermission.django.plugins.module_utils import hold as module
@@ -182,6 +183,15 @@ def test_a_second_hold_of_the_same_second_has_a_window_of_its_own(site: StateDir
     hold = begun(site)
     hold.begin(replace(WINDOW), UNITS, "/run/shop/app.sock", 1, 1)
     assert (hold.read() or pytest.fail()).window == "deploy-1.2"
+
+
+def test_where_the_journal_does_not_take_it_nothing_waits(
+    site: StateDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(StateDirectory, "record", Mock(side_effect=OSError("full")))
+    with pytest.raises(OSError, match="full"):
+        begun(site)
+    assert Hold(site).read() is None
 
 
 def test_where_the_disk_is_full_nothing_waits(
