@@ -273,7 +273,10 @@ def undo(request: dict[str, Any], tell: Tell) -> dict[str, Any]:
                     else "a part of a migration may be in the database"
                 )
                 if not request["restores"]:
-                    raise DatabaseFault(f"{why}, and the backup is restored only with django_migrate_restore: true")
+                    raise DatabaseFault(
+                        f"{why}, and the backup is restored only with django_migrate_restore: true, and where no visitor's request "
+                        "has been let go to the new version"
+                    )
                 if not request["backup"]:
                     raise DatabaseFault(f"{why}, and there is no backup")
                 tell(stage="restoring")

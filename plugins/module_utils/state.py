@@ -497,6 +497,11 @@ class StateDirectory:
         with self.locked():
             if self.in_force(window):
                 return False
+            if self.hold_file.exists() and not window.deploys:
+                raise StateError(
+                    f"requests to {self.site} wait for a deploy that is under way, and a window in its place could be closed like any "
+                    "other, and would open a half migrated site. Wait for its end"
+                )
             current = self.current_window()
             if current is not None and self.flag.exists():
                 if current.deploys and not window.deploys:

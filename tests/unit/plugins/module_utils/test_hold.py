@@ -179,6 +179,14 @@ def test_a_release_stops_the_app_itself_where_who_watches_has_died_after_the_fla
     assert (systemctl.asked(), hold.read(), site.flagged_id()) == (STOPS, None, "deploy-1")
 
 
+def test_nobody_opens_a_window_that_could_be_closed_before_the_deploy_is_over(site: StateDirectory) -> None:
+    hold = begun(site)
+    with pytest.raises(StateError, match="requests to shop wait for a deploy that is under way"):
+        site.open(replace(WINDOW, id="window-1"), "ada", "here")
+    assert site.open(replace(WINDOW, id="deploy-2"), "ada", "here")
+    assert hold.path.exists()
+
+
 def test_a_second_hold_of_the_same_second_has_a_window_of_its_own(site: StateDirectory, systemctl: Systemctl) -> None:
     hold = begun(site)
     hold.begin(replace(WINDOW), UNITS, "/run/shop/app.sock", 1, 1)
