@@ -133,12 +133,16 @@ class Site:
         return document
 
     @contextmanager
-    def visitors(self, record: Path, rate: int = 5, mix: str = "shop") -> Iterator[None]:
-        """Let the load probe ask all web hosts meanwhile, ``rate`` times a second each, for the pages of ``mix``."""
+    def visitors(self, record: Path, rate: int = 5, mix: str = "shop", patience: int = 40) -> Iterator[None]:
+        """Let the load probe ask all web hosts meanwhile, ``rate`` times a second each, for the pages of ``mix``.
+
+        Each visitor has a ``patience`` of so many seconds.
+        """
         named = {node.partition(".")[0]: url for node, url in self.urls.items()}
         nodes = [part for node, url in named.items() for part in ("--node", f"{node}={url}")]
         command = [sys.executable, "-m", "probe", "run", *nodes]
         command += ["--rate", str(rate), "--host", self.host, "--mix", mix, "--out", str(record)]
+        command += ["--timeout", str(patience)]
         probe = subprocess.Popen(command, env=self.environment)
         try:
             wait_until(lambda: (record / "probe.json").exists() or probe.poll() is not None, "the load probe started")

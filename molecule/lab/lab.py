@@ -24,6 +24,7 @@ LAB = CHECKOUT / ".lab"
 VERSIONS = ("v1", "v2", "v1_1", "fails_halfway", "does_not_start")
 NETWORK = "intermission-lab"
 SUBNET, GATEWAY = "10.203.0.0/16", "10.203.0.1/16"
+HELD, HELD_END = "im-lab-held", "im-lab-end"  # At most 15 letters each
 BRIDGE_ADDRESS = "02:00:0a:cb:00:01"
 PACKAGES = "systemd,systemd-sysv,dbus,libpam-systemd,python3-minimal,python3-apt,openssh-server,iproute2,sudo,ca-certificates,openssl"
 # Hosts of tests need not survive a power cut; the lists of packages spare each of them a download
@@ -90,14 +91,13 @@ def make_network() -> None:
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     command = ["podman", "network", "inspect", "--format", "{{.NetworkInterface}}", NETWORK]
     bridge = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
-    held = f"{bridge}-held"
-    if not Path("/sys/class/net", held).exists():
+    if not Path("/sys/class/net", HELD).exists():
         if not Path("/sys/class/net", bridge).exists():
             ip("link", "add", bridge, "type", "bridge")
             ip("address", "add", GATEWAY, "dev", bridge)
         ip("link", "set", bridge, "address", BRIDGE_ADDRESS, "up")
-        ip("link", "add", held, "type", "veth", "peer", "name", f"{bridge}-end")
-        ip("link", "set", held, "master", bridge)
+        ip("link", "add", HELD, "type", "veth", "peer", "name", HELD_END)
+        ip("link", "set", HELD, "master", bridge)
 
 
 def ip(*words: str) -> None:

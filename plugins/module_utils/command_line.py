@@ -21,6 +21,7 @@ from typing import Any, Optional
 
 from ansible_collections.intermission.django.plugins.module_utils.deploy import DeployRecord
 from ansible_collections.intermission.django.plugins.module_utils.files import closed_to_others, write_file
+from ansible_collections.intermission.django.plugins.module_utils.hold import Hold
 from ansible_collections.intermission.django.plugins.module_utils.hooks import (
     HookError,
     Hooks,
@@ -186,6 +187,12 @@ def make_parser() -> argparse.ArgumentParser:
     )
     job.add_argument("site", metavar="SITE")
     job.set_defaults(run=_job)
+
+    hold = commands.add_parser(
+        "hold", help="let no request wait for a deploy for longer than it can; a unit runs this", allow_abbrev=False
+    )
+    hold.add_argument("site", metavar="SITE")
+    hold.set_defaults(run=_hold)
 
     status = commands.add_parser("status", help="show a site, or all sites of this host", allow_abbrev=False)
     status.add_argument("site", metavar="SITE", nargs="?")
@@ -379,6 +386,10 @@ def _due(options: argparse.Namespace, root: str) -> None:
         raise StateError(schedule.fault)
 
 
+def _hold(options: argparse.Namespace, root: str) -> None:
+    Hold(_known_site(options.site, root)).keep(tell_systemd_that_it_is_ready)
+
+
 def start_job(site: str) -> None:
     """Let systemd start the unit that runs the job of a site's window, and do not wait for it. Raises StateError and OSError."""
     import subprocess  # Costs most that import this a fifth of their start, and few windows have a job
@@ -537,10 +548,17 @@ def describe(directory: StateDirectory) -> dict[str, Any]:
         "nginx_fault": nginx_fault(directory) if status["opened_with"] else None,
         "pages": str(directory.pages),
         "unfinished_deploy": deploy,
+        "held": _held(directory),
         "job": Schedule(directory).told_job(),
         ANNOUNCED: Schedule(directory).announced(),
         "journal": directory.journal(SHOWN_ENTRIES),
     }
+
+
+def _held(directory: StateDirectory) -> Optional[dict[str, Any]]:
+    """Tell for how many seconds yet requests may wait for a deploy, and how many of them; None where none do."""
+    terms = Hold(directory).read()
+    return {"seconds": round(terms.left(), 1), "most": terms.most} if terms else None
 
 
 def nginx_fault(directory: StateDirectory) -> Optional[str]:
@@ -563,6 +581,8 @@ def _show(directory: StateDirectory, secret: Optional[str] = None) -> None:
     about = describe(directory)
     window, deploy, coming, job = about["window"] or {}, about["unfinished_deploy"], about[ANNOUNCED], about["job"]
     head = "CLOSED to visitors" if about["on"] else "OPEN to visitors"
+    if about["held"] and not about["on"]:
+        head = "OPEN to visitors, whose requests wait"
     if about["opened_with"] == "hand":
         head += ", by hand"
     if window.get("read_only"):
@@ -584,6 +604,8 @@ def _show(directory: StateDirectory, secret: Optional[str] = None) -> None:
         "nginx": about["nginx_fault"] or (_SEEN[window.get("layer") == "django"] if about["on"] else "sees no flag"),
         "pages": f"{about['pages']}/503.<language>.html",
         "problem": about["problem"],
+        "held": about["held"]
+        and f"at most {about['held']['most']} requests wait, for {about['held']['seconds']:g} s yet",
         "deploy": deploy and _unfinished(deploy),
         "job": job and _job_in_words(job),
         "planned": coming and f"from {coming[0]['start']} ({_distance(coming[0]['start'])}) to {coming[0]['end']}",

@@ -157,7 +157,7 @@ def summary(entries: list[dict[str, Any]]) -> Optional[dict[str, Any]]:
     """Sum the last deploy of a journal up, which has come to its end; None where there is none.
 
     ``phases`` lists each with its seconds, ``seconds`` is the whole, ``closed_seconds`` how long the deploy's own window kept visitors
-    out, ``outcome`` how it ended.
+    out, ``held_seconds`` how long it let their requests wait, ``outcome`` how it ended.
     """
     begun = max((number for number, entry in enumerate(entries) if entry.get("event") in BEGINNINGS), default=None)
     if begun is None or entries[-1].get("event") != "deploy ended":
@@ -176,6 +176,8 @@ def summary(entries: list[dict[str, Any]]) -> Optional[dict[str, Any]]:
     ]
     opened = [at for entry, at in instants if entry["event"] == "opened" and is_of_deploy(entry.get("window"))]
     closed = [at for entry, at in instants if entry["event"] == "closed" and is_of_deploy(entry.get("window"))]
+    held = [at for entry, at in instants if entry["event"] == "held"]
+    let_go = [at for entry, at in instants if entry["event"] == "released"] or opened
     return {
         "release": first.get("release"),
         "outcome": last.get("outcome"),
@@ -186,6 +188,7 @@ def summary(entries: list[dict[str, Any]]) -> Optional[dict[str, Any]]:
         else 0.0
         if not opened
         else None,
+        "held_seconds": round((let_go[0] - held[0]).total_seconds(), 3) if held and let_go else 0.0,
     }
 
 

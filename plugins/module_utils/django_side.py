@@ -27,7 +27,7 @@ from ansible_collections.intermission.django.plugins.module_utils.databases impo
 from ansible_collections.intermission.django.plugins.module_utils.engine import Database, DatabaseFault
 
 Tell = Callable[..., None]
-WAYS = ("serving", "window")  # the lighter first
+WAYS = ("serving", "hold", "window")  # the lighter first
 LOCK_TRIES = 5
 
 

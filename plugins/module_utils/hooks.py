@@ -1,7 +1,7 @@
 """What an administrator wants done around opening and closing: executables in a directory for each event, as with run-parts(8).
 
-They run as whoever opens or closes, one behind the other, with an environment of their own. Behind what the schedule has done, root
-runs them when that stands in the journal, as nothing may hold up the instant itself.
+They run as whoever opens or closes, one behind the other, with an environment of their own. Behind what the schedule or a hold has
+done, root runs them when that stands in the journal, as nothing may hold up the instant itself.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import Any, Optional
 
 from ansible_collections.intermission.django.plugins.module_utils.files import open_plain, read_plain, write_file
-from ansible_collections.intermission.django.plugins.module_utils.schedule import SOURCE
+from ansible_collections.intermission.django.plugins.module_utils.hold import SOURCE as HOLD
+from ansible_collections.intermission.django.plugins.module_utils.schedule import SOURCE as SCHEDULE
 from ansible_collections.intermission.django.plugins.module_utils.state import (
     JOURNAL_TAIL,
     StateDirectory,
@@ -33,6 +34,7 @@ from ansible_collections.intermission.django.plugins.module_utils.terminal impor
 
 BEFORE_OPEN, AFTER_OPEN, BEFORE_CLOSE, AFTER_CLOSE = "before-open", "after-open", "before-close", "after-close"
 BEHIND = {"opened": AFTER_OPEN, "closed": AFTER_CLOSE}
+BY_THEMSELVES = (SCHEDULE, HOLD)
 NAME = re.compile(r"[A-Za-z0-9_-]+")
 SECONDS = 60.0
 SAID_BYTES = 300
@@ -141,18 +143,18 @@ def _about(window: Optional[Window]) -> dict[str, Any]:
 
 
 def follow_schedule(directory: StateDirectory, hooks: Hooks, now: datetime) -> list[str]:
-    """Run the hooks behind what the schedule has opened and closed since the last time; gives what is to be said of failures.
+    """Run the hooks behind what schedule and hold have opened and closed since the last time; gives what is to be said of failures.
 
     How far the journal was read is kept where only root may write, and before the hooks run: none runs twice. Raises OSError.
     """
     faults = []
     for entry in _unread(directory.journal_file, directory.hooks_file, now):
         event = BEHIND.get(str(entry.get("event")))
-        if event and entry.get("from") == SOURCE:
+        if event and entry.get("from") in BY_THEMSELVES:
             about = {"id": entry.get("window"), "reason": entry.get("reason"), "end": entry.get("until")}
             with contextlib.suppress(StateError, ValueError):
                 about = _about(directory.read_window(Path(str(entry.get("window"))).name))
-            faults += hooks.run(event, about, printable(str(entry.get("by"))), SOURCE)
+            faults += hooks.run(event, about, printable(str(entry.get("by"))), str(entry.get("from")))
     return faults
 
 

@@ -252,6 +252,7 @@ class StateDirectory:
         self.journal_file = self.path / "journal.jsonl"
         self.lock_file = self.path / "lock"
         self.deploy_file = self.path.parent / f".{site}.deploy.json"
+        self.hold_file = self.path.parent / f".{site}.hold.json"
         self.left_behind_file = self.path.parent / f".{site}.left_behind.json"
         self.migration_file = self.path.parent / f".{site}.migration.json"
         self.hooks_file = self.path.parent / f".{site}.hooks"

@@ -12,6 +12,7 @@ version_added: 0.1.0
 description:
   - The record is the lock. It names the run that holds it and the phase that it is in.
   - Where the run that holds it was started on this controller and has died, the lock is taken over.
+  - Requests that a run has let wait, which has died since, get the page as soon as the lock is another's.
 attributes:
   check_mode:
     support: full
@@ -74,6 +75,10 @@ options:
     description: Take the lock over from another run, deliberately.
     type: bool
     default: false
+  lets_wait:
+    description: With O(state=told), whether requests that this run has let wait go on to wait; else they get the page.
+    type: bool
+    default: true
   holder:
     description: The run that does this; set by the action plugin.
     type: dict
@@ -122,6 +127,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.intermission.django.plugins.module_utils.deploy import DeployRecord, summary
+from ansible_collections.intermission.django.plugins.module_utils.hold import Hold
 from ansible_collections.intermission.django.plugins.module_utils.state import (
     StateDirectory,
     StateError,
@@ -144,6 +150,7 @@ ARGUMENTS: dict[str, Any] = {
         "settled": {"type": "bool", "default": True},
         "left_behind": {"type": "list", "elements": "str", "default": []},
         "take_over": {"type": "bool", "default": False},
+        "lets_wait": {"type": "bool", "default": True},
         "holder": {"type": "dict", "default": {}},
     },
     "required_if": [("state", "phase", ("phase",))],
@@ -176,11 +183,14 @@ def main() -> None:
             )
             if other is not None:
                 module.fail_json(msg=refusal(params["site"], other), held_by=other)
+            Hold(directory).pass_over()
         elif params["state"] == "phase" and not module.check_mode:
             record.enter(params["phase"], holder, params["details"], params["overtaken"])
         elif params["state"] == "ended" and not module.check_mode:
             was_ours = record.end(params["outcome"], holder, params["settled"], params["left_behind"])
             summed = summary(directory.journal(SUMMED_ENTRIES)) if was_ours else None
+        elif not params["lets_wait"] and record.held(holder) and not module.check_mode:
+            Hold(directory).pass_over()
         phase = "prepare" if params["state"] == "begun" else params["phase"]
         module.exit_json(
             held_by=record.read(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ def web_hosts(site: Fleet) -> list[Host]:
 
 def watched(site: Fleet, record: Path, act: Callable[[], Run | None], at_least: int = 0) -> dict[str, Any]:
     """Do something under load, and give what visitors saw, of which nothing may be unexpected."""
-    with site.visitors(record, MANY if at_least else RATE):
+    with site.visitors(record, MANY if at_least else RATE, patience=60):
         run = act()
         assert run is None or run.status == 0, run.output
         wait_until(
@@ -35,6 +36,13 @@ def watched(site: Fleet, record: Path, act: Callable[[], Run | None], at_least: 
     assert facts["unexpected"] == 0, facts["first_unexpected"]
     assert facts["total"] >= at_least
     return facts
+
+
+def events_of_last_deploy(host: Host) -> list[str]:
+    """What a web host's journal says of the last deploy that was begun."""
+    lines = host.check_output("cat /var/lib/intermission/shop/journal.jsonl").splitlines()
+    events = [json.loads(line)["event"] for line in lines]
+    return events[len(events) - events[::-1].index("deploy begun") :]
 
 
 def test_1_a_release_that_does_not_start_never_reaches_a_visitor(site: Fleet, record: Path) -> None:
@@ -52,10 +60,17 @@ def test_2_a_release_with_a_migration_closes_the_site_while_it_migrates(site: Fl
     assert site.versions() == {"2"}
 
 
-def test_3_a_rollback_takes_the_schema_back(site: Fleet, record: Path) -> None:
-    facts = watched(site, record, lambda: site.playbook("playbooks/rollback.yml"))
-    assert set(facts["classes"]) == {"app 2", "maintenance", "app 1"}
+def test_3_requests_wait_while_a_rollback_takes_the_schema_back_and_nobody_sees_the_page(
+    site: Fleet, record: Path, web_hosts: list[Host]
+) -> None:
+    hold = {"django_release_strategy": "hold", "django_release_hold_seconds": 50}
+    facts = watched(site, record, lambda: site.playbook("playbooks/rollback.yml", **hold))
+    assert set(facts["classes"]) == {"app 2", "app 1"}
     assert site.versions() == {"1"}
+    for host in web_hosts:
+        assert {"held", "released"} <= set(events_of_last_deploy(host))
+        assert "opened" not in events_of_last_deploy(host)
+        assert host.service("shop").is_running
 
 
 def test_4_a_release_without_a_migration_opens_no_window_and_loses_no_request(
@@ -98,6 +113,28 @@ def test_6_a_host_that_only_the_controller_cannot_reach_is_kept_out_of_the_datab
     back = site.deploy("v2")
     assert back.status == 0, back.output
     assert site.versions() == {"2"}
+
+
+def test_7_where_the_controller_dies_while_requests_wait_the_page_takes_over_and_a_rerun_goes_on(
+    site: Fleet, record: Path, web_hosts: list[Host]
+) -> None:
+    hold = {"django_release_strategy": "hold", "django_release_hold_seconds": 1}
+
+    def kill_and_go_on() -> Run:
+        dies = site.start_playbook("playbooks/rollback.yml", **hold)
+        wait_until(lambda: all(events_of_last_deploy(host).count("held") for host in web_hosts), "requests wait", 300)
+        dies.kill()
+        dies.communicate()
+        wait_until(lambda: site.kinds() == {"maintenance"}, "the page takes over")
+        wait_until(
+            lambda: not any(host.service(unit).is_running for host in web_hosts for unit in ("shop", "shop.socket")),
+            "the app is stopped with its socket",
+        )
+        return site.playbook("playbooks/rollback.yml", **hold)
+
+    facts = watched(site, record, kill_and_go_on)
+    assert set(facts["classes"]) == {"app 2", "maintenance", "app 1.1"}
+    assert site.versions() == {"1.1"}
 
 
 def test_a16_the_background_workers_stand_still_while_it_migrates(web_hosts: list[Host]) -> None:

@@ -20,7 +20,7 @@ from jinja2 import Environment, FileSystemLoader
 ROLES = Path(__file__).parents[3] / "roles"
 TEMPLATES = [ROLES / role / "templates" for role in ("django_release", "maintenance_window")]
 CLOCKWORK = [f"{part}.{kind}.j2" for part in ("schedule", "metrics") for kind in ("service", "timer", "path")]
-CLOCKWORK += ["hooks.service.j2", "hooks.path.j2", "job.service.j2"]
+CLOCKWORK += ["hooks.service.j2", "hooks.path.j2", "job.service.j2", "hold.service.j2"]
 
 
 def unit(template: str, state: Path) -> str:
@@ -40,11 +40,14 @@ def unit(template: str, state: Path) -> str:
         __django_release_worker={"name": "celery", "command": "celery worker"},
         __django_release_programs="/srv/shop/current/.venv/bin",
         __django_release_current_project="/srv/shop/current",
+        intermission_state_root=str(state.parent),
         __intermission_state=str(state),
         __maintenance_window_unit_state=str(state),
         __maintenance_window_metrics_directory="/srv/100% theirs",
         __maintenance_window_metrics_file="/srv/100% theirs/intermission-shop.prom",
         maintenance_window_hooks_directory="/srv/100% hooked",
+        __maintenance_window_unit_root=str(state.parent),
+        __maintenance_window_unit_hold=f"{state.parent}/.shop.hold.json",
         __maintenance_window_unit_jobs=f"{state.parent}/.shop.jobs",
         maintenance_window_command_path="/opt/100% ours/intermission",
     )
@@ -166,7 +169,20 @@ def test_when_the_site_may_start(
         (tmp_path / ".shop.deploy.json").write_text(json.dumps({"holder": {"user": "ann", "pid": 1}, "phase": phase}))
     if window:
         (state / "on").symlink_to(f"windows/{window}")
-    (line,) = [line for line in unit(template, state).splitlines() if line.startswith("ExecCondition=")]
-    command = shlex.split(line.partition("=")[2])
-    ended = subprocess.run(command, capture_output=True, check=False)
-    assert (ended.returncode == 0, ended.stderr) == (starts, b"")
+    conditions = [line for line in unit(template, state).splitlines() if line.startswith("ExecCondition=")]
+    ended = [
+        subprocess.run(shlex.split(line.partition("=")[2]), capture_output=True, check=False) for line in conditions
+    ]
+    assert (all(one.returncode == 0 for one in ended), [one.stderr for one in ended]) == (starts, [b""] * len(ended))
+
+
+def test_the_app_starts_when_no_hold_is_there_any_more(tmp_path: Path) -> None:
+    hold = StateDirectory(str(tmp_path), "shop").hold_file
+    hold.touch()
+    line = next(line for line in unit("app.service.j2", tmp_path / "shop").splitlines() if "ExecCondition=" in line)
+    with subprocess.Popen(shlex.split(line.partition("=")[2])) as waits:
+        with pytest.raises(subprocess.TimeoutExpired):
+            waits.wait(0.3)
+        hold.unlink()
+        assert waits.wait(30) == 0
+    assert f"ConditionPathExists={hold}" in settings_of("hold.service.j2", tmp_path / "shop")

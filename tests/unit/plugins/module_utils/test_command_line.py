@@ -8,6 +8,7 @@ import os
 import pwd
 import re
 import socket
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,6 +23,7 @@ from ansible_collections.intermission.django.plugins.module_utils import (
 )
 from ansible_collections.intermission.django.plugins.module_utils.command_line import VERSION
 from ansible_collections.intermission.django.plugins.module_utils.deploy import DeployRecord
+from ansible_collections.intermission.django.plugins.module_utils.hold import Hold
 from ansible_collections.intermission.django.plugins.module_utils.job import Job
 from ansible_collections.intermission.django.plugins.module_utils.state import StateDirectory, Window
 from ansible_collections.intermission.django.plugins.module_utils.times import format_instant
@@ -274,6 +276,24 @@ def test_an_unfinished_deploy_is_shown(command: Command, site: StateDirectory) -
     site.deploy_file.write_text("spoiled")
     command("status", "shop")
     assert "  deploy  somebody's is not finished: phase unknown\n" in command.out
+
+
+def test_requests_that_wait_for_a_deploy_are_shown_until_they_are_released(
+    command: Command, site: StateDirectory
+) -> None:
+    hold = Hold(site)
+    hold.begin(Window(id="deploy-1", site="shop", start=START), ["shop.service"], "/run/shop/app.sock", 1000, 288)
+    command("status", "shop")
+    assert command.out.startswith("shop: OPEN to visitors, whose requests wait\n")
+    assert re.search(r"^  held    at most 288 requests wait, for (1000|9\d\d(\.\d)?) s yet$", command.out, re.MULTILINE)
+    keeper = threading.Thread(target=command, args=("hold", "shop"))
+    keeper.start()
+    assert hold.release()
+    keeper.join(30)
+    assert not keeper.is_alive()
+    command("status", "shop")
+    assert command.out.startswith("shop: OPEN to visitors\n")
+    assert command("hold", "shop") == 0
 
 
 def test_what_others_wrote_does_not_steer_the_terminal(command: Command, site: StateDirectory) -> None:

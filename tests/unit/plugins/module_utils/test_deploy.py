@@ -322,6 +322,17 @@ def test_a_deploy_is_summed_up() -> None:
             {"phase": "reopen", "seconds": 2.0},
         ],
         "closed_seconds": 4.25,
+        "held_seconds": 0.0,
+    }
+
+
+def test_requests_wait_until_they_are_released_or_the_page_takes_over() -> None:
+    held = [*WHOLE[:6], entry(18.5, "held", window="deploy-r1"), *WHOLE[6:]]
+    assert (summary(held) or {})["held_seconds"] == 0.5
+    released = [entry(20, "released") if one["event"] == "opened" else one for one in held if one["event"] != "closed"]
+    assert {name: (summary(released) or {})[name] for name in ("held_seconds", "closed_seconds")} == {
+        "held_seconds": 1.5,
+        "closed_seconds": 0.0,
     }
 
 

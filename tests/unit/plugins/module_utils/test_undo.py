@@ -216,9 +216,11 @@ def test_the_author_says_which_way(migrated: Project) -> None:
     mark(migrated, "0002_fail", "serving")
     assert way(migrated) == ("serving", "its author says so")
     path = migrated.path / "tea/migrations/0002_fail.py"
-    path.write_text(path.read_text().replace("'serving'", "'sometimes'"))
+    path.write_text(path.read_text().replace("'serving'", "'hold'"))
+    assert way(migrated) == ("hold", "its author says so")
+    path.write_text(path.read_text().replace("'hold'", "'sometimes'"))
     with pytest.raises(
-        Exception, match="tea.0002_fail is marked intermission = 'sometimes'; the ways are serving, window"
+        Exception, match="tea.0002_fail is marked intermission = 'sometimes'; the ways are serving, hold, window"
     ):
         migrated.ask()
 
