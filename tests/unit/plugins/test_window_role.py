@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import threading
 import time
@@ -236,6 +237,66 @@ def test_hooks_and_tasks_of_the_operators_own_run_on_both_sides(
     with pytest.raises(AssertionError, match="not now"):
         play("open", **own)
     assert not site.flag.exists()
+
+
+Site = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def hosts(ansible_playbook: Site, site: StateDirectory, tmp_path: Path) -> Site:
+    """Open a window as the playbook does, on hosts of this machine, each with a state directory and variables of its own."""
+
+    def run(*options: str, **hosts: dict[str, Any]) -> subprocess.CompletedProcess[str]:
+        for name, its in hosts.items():
+            its["intermission_state_root"] = str(tmp_path / name)
+            shutil.copytree(site.path, tmp_path / name / "shop", dirs_exist_ok=True)
+        inventory = json.dumps({"shop": {"hosts": hosts, "vars": {**SITE, "ansible_connection": "local"}}})
+        point = POINT.replace("{point}", "open\n        rolespec_validate: false")
+        return ansible_playbook(f"- hosts: all\n  gather_facts: false\n  tasks:{point}", *options, inventory=inventory)
+
+    return run
+
+
+def closed(folder: Path) -> list[str]:
+    """List the hosts of which the site is closed by the flag."""
+    return sorted(path.parents[1].name for path in folder.glob("*/shop/on"))
+
+
+def test_what_all_hosts_have_in_common_is_checked_and_told_once(hosts: Site, tmp_path: Path) -> None:
+    ran = hosts(one={}, two={}, three={})
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert ran.stdout.count("DONE  shop is closed on one, two, three.\n") == 1
+    assert closed(tmp_path) == ["one", "three", "two"]
+    assert re.findall(r"^(?:one|two|three) .*skipped=(\d+)", ran.stdout, re.MULTILINE).count("0") == 2
+    for flag in tmp_path.glob("*/shop/on"):
+        flag.unlink()
+    wrong = hosts("-e", "maintenance_window_expires=true", one={}, two={}, three={})
+    assert wrong.returncode != 0
+    assert "the window has no end" in wrong.stdout
+    assert wrong.stdout.count("fatal: [") == 1
+    of_no_kind = hosts("-e", "maintenance_window_mechanism=flga", one={}, two={}, three={})
+    assert of_no_kind.returncode != 0
+    assert "value of maintenance_window_mechanism must be one of: flag, setting, state_file" in of_no_kind.stdout
+    assert closed(tmp_path) == []
+
+
+def test_where_hosts_differ_each_decides_for_itself(hosts: Site, tmp_path: Path) -> None:
+    file = tmp_path / "state.txt"
+    own = {"maintenance_window_mechanism": "state_file", "maintenance_window_state_file": str(file)}
+    ran = hosts(one={}, two=own, three={"maintenance_window_expires": True}, four={"maintenance_window_share": 15})
+    assert ran.returncode != 0
+    assert "only systemd closes a window at its end" in ran.stdout
+    assert closed(tmp_path) == ["one"]
+    assert file.read_text() == "1"
+    assert "DONE  shop is closed on one, two.\n" in ran.stdout, ran.stdout
+
+
+def test_nothing_is_closed_where_the_operators_own_tasks_fail_before(hosts: Site, tmp_path: Path) -> None:
+    tasks = tmp_path / "before.yml"
+    tasks.write_text("- ansible.builtin.fail: {msg: not now}\n")
+    ran = hosts("-e", f"maintenance_window_before_open_tasks={tasks}", one={}, two={})
+    assert ran.returncode != 0
+    assert closed(tmp_path) == []
 
 
 def test_the_site_is_opened_in_waves(

@@ -127,6 +127,17 @@ def test_a_module_that_says_nothing_has_crashed(ran: dict[str, Any], said: str) 
     assert (answer["failed"], answer["msg"]) == (True, said)
 
 
+def test_a_window_opens_without_what_few_windows_need(tmp_path: Path) -> None:
+    for name, content in resident.content().items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    program = f"import sys\nsys.path.insert(0, {str(tmp_path)!r})\n"
+    program += f"import {resident.COLLECTION}.modules.maintenance_window\nprint(*sys.modules)"
+    ran = subprocess.run([sys.executable, "-IS", "-c", program], check=True, capture_output=True, text=True)
+    assert {"hashlib", "secrets", "socket", "subprocess", "traceback"} & set(ran.stdout.split()) == set()
+
+
 def play(root: Path, state: str = "told", secret: str = SECRET) -> str:
     return PLAY.format(root=root, state=state, secret=secret)
 
