@@ -221,6 +221,7 @@ def test_every_task_has_a_name_and_a_full_module_name(role: Path) -> None:
     keywords = {"name", "when", "vars", "loop", "loop_control", "register", "changed_when", "failed_when", "run_once"}
     keywords |= {
         "delegate_to",
+        "delegate_facts",
         "become",
         "become_user",
         "no_log",
