@@ -217,7 +217,8 @@ def write_inventory(folder: Path, count: int) -> Path:
         "ansible_ssh_private_key_file": str(folder / "key"),
         "ansible_ssh_common_args": "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR",
         "ansible_python_interpreter": "/usr/bin/python3",
-        "ansible_remote_tmp": f"{place}/tmp",
+        # Each host has its copy of the modules since the first run, which does not count; here one is enough for all of them
+        "ansible_remote_tmp": f"{folder}/tmp",
         "intermission_site": NAME,
         "intermission_server_names": [HOST],
         "intermission_platform": "command",
