@@ -137,6 +137,29 @@ def test_7_where_the_controller_dies_while_requests_wait_the_page_takes_over_and
     assert site.versions() == {"1.1"}
 
 
+def test_8_where_a_release_fails_that_requests_were_let_go_to_the_site_is_closed_again(
+    site: Fleet, record: Path, web_hosts: list[Host]
+) -> None:
+    hold = {"django_release_strategy": "hold", "django_release_hold_seconds": 50, "django_release_on_failure": "hold"}
+    broken, folder = web_hosts[-1], "/etc/systemd/system/shop.service.d"
+
+    def fail_and_go_on() -> Run:
+        broken.check_output(f"mkdir {folder} && printf '[Service]\\nExecStartPre=/bin/false\\n' >{folder}/broken.conf")
+        broken.check_output("systemctl daemon-reload")
+        failed = site.deploy("v2", **hold)
+        assert (failed.status, "STATE shop stays closed: visitors see the maintenance page" in failed.words) == (
+            2,
+            True,
+        )
+        assert site.kinds() == {"maintenance"}
+        broken.check_output(f"rm -r {folder} && systemctl daemon-reload")
+        return site.deploy("v2")
+
+    facts = watched(site, record, fail_and_go_on)
+    assert set(facts["classes"]) == {"app 1.1", "maintenance", "app 2"}
+    assert site.versions() == {"2"}
+
+
 def test_a16_the_background_workers_stand_still_while_it_migrates(web_hosts: list[Host]) -> None:
     for host in web_hosts:
         units = "--unit shop-worker-ticker --unit shop"

@@ -118,7 +118,7 @@ def test_a_host_that_is_gone_closes_all_the_same_is_named_where_it_should_open_a
     flipping = site.start_playbook(FLIP, maintenance_window_lead=45, maintenance_window_for="1h")
     assert flipping.stdout
     told = ""
-    while "Flip | Ask as a visitor would" not in told and flipping.poll() is None:
+    while f"changed: [{GONE}]" not in told and flipping.poll() is None:  # It is armed, and told so
         told += flipping.stdout.readline()
     with silent(GONE) as console:
         rest, complaints = flipping.communicate()
