@@ -192,7 +192,8 @@ def migrate(request: dict[str, Any], tell: Tell) -> dict[str, Any]:
     alias, targets = request["database"], request["targets"]
     connection = connections[alias]
     database = database_of(connection)
-    result: dict[str, Any] = plan(request)
+    # A plan has rehearsed the backup while visitors were let in, and they do not wait for that once more
+    result: dict[str, Any] = plan({**request, "backup_directory": None} if request["planned"] is not None else request)
     result.update(backup=request["backup"], restore=[], applied=[], failure="", failed_migration=None, halfway=False)
     result.update(started=False, seconds=0.0, traceback="", before=request["before"])
     try:
