@@ -123,7 +123,7 @@ images: .venv/hosts.stamp
 $(SCENARIOS:%=molecule-%): molecule-%: .venv/hosts.stamp
 	COLUMNS=160 MOLECULE_GLOB='molecule/*/molecule.yml' molecule test --scenario-name $*
 
-bench: .venv/bench.stamp
+bench: .venv/bench.stamp .venv/hosts.stamp
 	python -m benchmarks
 
 changelog: .venv/check.stamp

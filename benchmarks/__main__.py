@@ -12,6 +12,7 @@ from pathlib import Path
 from benchmarks import CHECKOUT, BrokenRunError
 from benchmarks.cost import Kind, compare, separate
 from benchmarks.counts import instructions, system_calls
+from benchmarks.deploys import measure as measure_deploys
 from benchmarks.fleet import measure as measure_fleet
 from benchmarks.flips import begun_behind, flip_often, until_503
 from benchmarks.gunicorn import cpu_seconds, running_peer
@@ -57,7 +58,9 @@ middleware that `django-admin startproject` writes, and with nothing more. The D
 django-maintenance-mode are measured in one process, without a server: CPU time, medians of rounds that take turns. The hosts of a
 fleet are addresses of this machine, behind one sshd and with directories of their own, and the machine is shared by the controller
 and its hosts: medians of runs with connections that are there, against one run of a playbook as people write it (facts, five
-tasks, Ansible's own settings)."""
+tasks, Ansible's own settings). Deploys go to hosts with systemd, which share the machine too: a site is closed from the first
+maintenance page that a visitor gets to the last, with a backup and its trial by ours, and neither by the playbook that people write
+(window, code, pip with nothing to install, collectstatic, migrate, restart)."""
 INSTRUCTIONS = "{:,.0f} against {:,.0f} instructions"
 CALLS = "{:.1f} against {:.1f} system calls"
 
@@ -105,7 +108,8 @@ def measure() -> list[Row]:
         middleware = measure_middleware(site.root / "middleware")
         gate = [*counted_open, *swinging_open, *counted_closed, *swinging_closed, *peer, *flips]
     with tempfile.TemporaryDirectory(prefix="im-", dir="/tmp") as folder:  # Short: SSH's sockets are below it
-        return [*gate, *middleware, *measure_fleet(Path(folder) / "f")]
+        fleet = measure_fleet(Path(folder) / "f")
+        return [*gate, *middleware, *fleet, *measure_deploys(Path(folder) / "d")]
 
 
 def counted_open_rows(site: Site) -> Iterator[Row]:

@@ -130,6 +130,7 @@ def test_7_where_the_controller_dies_while_requests_wait_the_page_takes_over_and
             lambda: not any(host.service(unit).is_running for host in web_hosts for unit in ("shop", "shop.socket")),
             "the app is stopped with its socket",
         )
+        assert {host.run("systemctl is-failed shop").stdout.strip() for host in web_hosts} == {"inactive"}
         return site.playbook("playbooks/rollback.yml", **hold)
 
     facts = watched(site, record, kill_and_go_on)

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from benchmarks import BrokenRunError
 from benchmarks.counts import LONG, SHORT, callgrind_total, per_request, strace_total
+from benchmarks.deploys import Deploy, closed_seconds
+from benchmarks.deploys import rows as deploy_rows
 from benchmarks.fleet import FEW, MANY, MOST, Run, address, rows
 from benchmarks.picture import LEFT, LINE, MISSED, OK, TOP, save_picture
 from benchmarks.report import (
@@ -151,6 +153,27 @@ def test_closing_a_fleet_is_judged_by_the_median_for_each_host() -> None:
         ("1.000", ""),
         ("1.200", "MISSED"),
         ("2.000", ""),
+    ]
+
+
+def test_a_site_is_closed_from_the_first_page_that_any_host_gives_to_the_last() -> None:
+    answers = [
+        {"class": "app 1", "started": 1.0, "ended": 1.5},
+        {"class": "maintenance", "started": 2.0, "ended": 2.5},
+        {"class": "maintenance", "started": 6.0, "ended": 6.25},
+        {"class": "app 2", "started": 6.0, "ended": 7.0},
+    ]
+    assert (closed_seconds(answers), closed_seconds(answers[:1])) == (4.25, 0.0)
+
+
+def test_a_deploy_is_judged_by_its_median_without_the_time_of_the_migrations() -> None:
+    ours = [Deploy(closed, 0, 100) for closed in (2.5, 2.75, 9.0)]
+    found = deploy_rows(ours, 1.0, Deploy(15.0, 3, 100), Deploy(0.25, 1, 500))
+    assert [(row.found, row.verdict) for row in found] == [
+        ("1.8 s", "ok"),
+        ("8.000", ""),
+        ("0.2 s", "MISSED"),
+        ("1", "MISSED"),
     ]
 
 
