@@ -88,6 +88,10 @@ def test_requests_that_wait_where_nothing_keeps_them_and_for_too_long(shop: Shop
     refused(shop, "deploy.yml", variables, *sentences)
 
 
+def test_visitors_that_are_load(shop: Shop) -> None:
+    refused(shop, "deploy.yml", {"django_release_probe_rate": 100}, "probe_rate is 100", "at most 20")
+
+
 def test_summary_in_no_directory(shop: Shop) -> None:
     variables: dict[str, object] = {"django_release_summary_file": "/nowhere/deploy.json"}
     refused(shop, "deploy.yml", variables, "django_release_summary_file is '/nowhere/deploy.json'", "Make it")

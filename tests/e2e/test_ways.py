@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,7 @@ def test_a_release_that_the_first_host_does_not_answer_with_starts_on_no_other_a
         "django_release_smoke_tests": [{"path": "/orders/", "contains": "version 1<"}],
         "django_release_smoke_seconds": 2,
         "django_release_on_failure": "hold",
+        "django_release_probe_rate": 5,
     }
     with shop.visitors(record):
         run = shop.deploy("v1_2", django_release_summary_file=str(tmp_path / "deploy.json"), **wanted)
@@ -58,6 +60,8 @@ def test_a_release_that_the_first_host_does_not_answer_with_starts_on_no_other_a
     summary = json.loads((tmp_path / "deploy.json").read_text())
     assert (summary["succeeded"], summary["outcome"]) == (False, "failed in the phase activate")
     assert [failure.partition(":")[0] for failure in summary["failures"]] == ["web1"]
+    assert {name: set(answers) for name, answers in summary["answers"].items()} == {"web1": {"open"}, "web2": {"open"}}
+    assert re.search(r"Visitors got: \d+ open; the slowest took \d", run.words)
     assert (summary["way"], summary["migrations"], summary["closed_seconds"]) == (
         "serving",
         ["orders.0002_order_note"],
@@ -66,8 +70,12 @@ def test_a_release_that_the_first_host_does_not_answer_with_starts_on_no_other_a
 
 
 def test_the_operator_has_the_last_word_on_the_way_and_programs_get_a_summary(lone: Shop, tmp_path: Path) -> None:
+    summary_file = str(tmp_path / "deploy.json")
     run = lone.deploy(
-        "v1_2", django_release_strategy="window", django_release_summary_file=str(tmp_path / "deploy.json")
+        "v1_2",
+        django_release_strategy="window",
+        django_release_summary_file=summary_file,
+        django_release_probe_rate=10,
     )
     assert run.status == 0, run.output
     summary = json.loads((tmp_path / "deploy.json").read_text())
@@ -85,6 +93,8 @@ def test_the_operator_has_the_last_word_on_the_way_and_programs_get_a_summary(lo
         "hosts": ["web1"],
         "way": "window",
     }
+    assert set(summary["answers"]["web1"]) == {"open", "closed"}
+    assert 0 < summary["longest_answer_seconds"] < summary["seconds"]
     assert "PLAN shop is closed for 1 migration(s)" in run.words
     assert lone.journal()[-1]["event"] == "deploy ended"
     assert [entry["event"] for entry in lone.journal() if entry["event"] in ("opened", "closed")][-2:] == [
