@@ -120,6 +120,10 @@ class Site:
             return False
         return True
 
+    def remains(self, node: str) -> list[str]:
+        """Name what a deploy that is not over has on a web host: the flag, and records; raises OSError where that cannot be seen."""
+        raise OSError(f"{node} can be asked over HTTP alone")
+
     def versions(self) -> set[str | None]:
         return {self.ask(node).version for node in self.urls}
 
