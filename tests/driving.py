@@ -121,8 +121,8 @@ class Site:
         return True
 
     def remains(self, node: str) -> list[str]:
-        """Name what a deploy that is not over has on a web host: the flag, and records; raises OSError where that cannot be seen."""
-        raise OSError(f"{node} can be asked over HTTP alone")
+        """Name what a deploy that is not over has left on a web host: the flag, and records."""
+        raise NotImplementedError
 
     def versions(self) -> set[str | None]:
         return {self.ask(node).version for node in self.urls}
