@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 QUICK := unit nginx doctor django_layer
 SCENARIOS := $(patsubst molecule/%/molecule.yml,%,$(wildcard molecule/*/molecule.yml))
 
-.PHONY: help demo demo-stop check lint docs $(QUICK) programs test django cores coverage mutants browser images e2e $(SCENARIOS:%=molecule-%) faults soak bench clean
+.PHONY: help demo demo-stop check lint docs $(QUICK) programs test django cores coverage mutants browser images e2e $(SCENARIOS:%=molecule-%) faults unreachable soak bench clean
 .PHONY: changelog package release-check sanity
 .DELETE_ON_ERROR:
 
@@ -29,7 +29,8 @@ help:
 	@echo 'make package    the artifact that is published: built, installed in an empty directory, and used there'
 	@echo 'make sanity     the linters of Ansible itself on that artifact: ansible-test sanity and antsibull-docs; five minutes'
 	@echo 'make molecule-S one scenario alone, S is one of: $(SCENARIOS)'
-	@echo 'make faults     the kill matrix: a deploy whose controller is killed at each of its tasks, under load; and other faults. Hours'
+	@echo 'make faults     the kill matrix: a deploy whose controller is killed at each of its tasks, under load; unreachable; and other faults. Hours'
+	@echo 'make unreachable  a deploy to real systemd hosts that loses the sshd of one, at tasks that a seed chooses (UNREACHABLE_POINTS=, FAULTS_SEED=)'
 	@echo 'make soak       a hundred deploys in a row under load, with faults that a seed chooses (SOAK_DEPLOYS=, FAULTS_SEED=)'
 	@echo 'make bench      speed, as ratios measured in one run'
 	@echo 'make changelog  CHANGELOG.md, of the fragments in changelogs/, for the version in galaxy.yml; they end with that'
@@ -108,10 +109,18 @@ sanity: .venv/sanity.stamp
 e2e: .venv/hosts.stamp
 	pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder --durations=25 tests/e2e
 
-# Goes on where it was interrupted. The table is .logs/kill-matrix.md; POINTS names points to be tried alone
+# The matrix goes on where it was interrupted. Its table is .logs/kill-matrix.md; POINTS names points to be tried alone
 faults: .venv/check.stamp
 	pytest --durations=25 tests/faults
 	PYTHONPATH=tests:collections python -m faults.matrix $(POINTS)
+	$(MAKE) unreachable
+
+# Hosts that an interrupted run has left may have no sshd
+unreachable: export MOLECULE_GLOB := molecule/*/molecule.yml
+unreachable: .venv/hosts.stamp
+	molecule destroy --scenario-name deploy
+	molecule converge --scenario-name deploy && PYTHONPATH=tests:collections python -m faults.unreachable; \
+		status=$$?; molecule destroy --scenario-name deploy && exit $$status
 
 soak: .venv/check.stamp
 	PYTHONPATH=tests:collections python -m faults.soak

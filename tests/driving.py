@@ -120,6 +120,10 @@ class Site:
             return False
         return True
 
+    def remains(self, node: str) -> list[str]:
+        """Name what a deploy that is not over has left on a web host: the flag, and records."""
+        raise NotImplementedError
+
     def versions(self) -> set[str | None]:
         return {self.ask(node).version for node in self.urls}
 

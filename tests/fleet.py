@@ -5,30 +5,42 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shlex
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import testinfra
 from testinfra.host import Host
 
-from driving import BIN, Answer, Site, wait_until
+from driving import BIN, CHECKOUT, Answer, Site, wait_until
 
 REBOOT_SECONDS = 120.0
+# What Molecule gives its checks, for programs that drive the lab's hosts by themselves
+LAB = {
+    "ANSIBLE_CONFIG": str(CHECKOUT / "molecule/lab/ansible.cfg"),
+    "ANSIBLE_COLLECTIONS_PATH": str(CHECKOUT / "collections"),
+    "ANSIBLE_PRIVATE_KEY_FILE": str(CHECKOUT / ".lab/key"),
+}
+SSHD = "$(grep --files-with-matches '^sshd' /proc/[0-9]*/comm | cut -d/ -f3)"
+# A connection is a process of its own, which ends before it is killed where it has just been closed
+NO_SSH = f"systemctl stop ssh.socket ssh.service; kill -KILL {SSHD} 2>/dev/null || true"
 
 
 class Fleet(Site):
     """The site of an inventory, on hosts of their own."""
 
-    def __init__(self, inventory: str) -> None:
+    def __init__(self, inventory: str, environment: Mapping[str, str] = os.environ) -> None:
         self.inventory = inventory
         command = [str(BIN / "ansible-inventory"), "--inventory", inventory, "--list"]
-        listed = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        asked = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+        listed = json.loads(asked.stdout)
         self.hosts: dict[str, dict[str, Any]] = listed["_meta"]["hostvars"]
-        site = next(its["intermission_site"] for its in self.hosts.values() if "intermission_site" in its)
-        its = {name: self.hosts[name] for name in listed[site]["hosts"]}
+        self.name = next(its["intermission_site"] for its in self.hosts.values() if "intermission_site" in its)
+        its = {name: self.hosts[name] for name in listed[self.name]["hosts"]}
         urls = {name: f"http://{one['ansible_host']}:{one.get('lab_port', 80)}" for name, one in its.items()}
-        super().__init__(urls, next(iter(its.values()))["intermission_server_names"][0], os.environ)
+        super().__init__(urls, next(iter(its.values()))["intermission_server_names"][0], environment)
         self.playbook_arguments = ["--inventory", inventory]
 
     def connections(self) -> list[Host]:
@@ -45,6 +57,23 @@ class Fleet(Site):
     def console(self, node: str) -> Host:
         """Sit down at a host of the lab, as one does where SSH is gone."""
         return testinfra.get_host(f"podman://{self.machine(node)}")
+
+    def remains(self, node: str) -> list[str]:
+        names = f"{self.name}/on .{self.name}.*.json"
+        found = self.console(node).check_output(f"cd /var/lib/intermission && ls -d {names} 2>/dev/null || true")
+        return str(found).split()
+
+    def cutting_off(self, node: str) -> str:
+        """Give the shell command that ends SSH on a host of the lab, also for whom it has let in; what it serves is as ever."""
+        return shlex.join(["podman", "exec", self.machine(node), "sh", "-c", NO_SSH])
+
+    def is_cut_off(self, node: str) -> bool:
+        """Tell whether SSH has ended on a host of the lab."""
+        return not self.console(node).service("ssh").is_running
+
+    def let_in(self, node: str) -> None:
+        """Start SSH again on a host of the lab, where it has ended."""
+        self.console(node).check_output("systemctl start ssh.service")
 
     def cut_power(self, node: str) -> None:
         """Turn a host of the lab off, at whatever it is."""
@@ -66,6 +95,14 @@ class Fleet(Site):
 
         wait_until(answered, f"{node} answers")
         return answers[0]
+
+
+def manage(host: Host, command: str) -> str:
+    """Run a command of the live release's manage.py, as the shop's account and with its environment."""
+    settings = "--property=EnvironmentFile=/srv/shop/environment --property=User=shop"
+    place = "--property=WorkingDirectory=/srv/shop/current"
+    python = "/srv/shop/current/.venv/bin/python"
+    return str(host.check_output(f"systemd-run --quiet --pipe {settings} {place} {python} manage.py {command}"))
 
 
 def reboot(host: Host) -> None:

@@ -95,6 +95,10 @@ class Shop(Site):
     def state(self, node: str) -> Path:
         return self.root / node / "state" / "shop"
 
+    def remains(self, node: str) -> list[str]:
+        flag = [name for name in ("on",) if os.path.lexists(self.state(node) / name)]
+        return flag + [path.name for path in self.state(node).parent.glob(".*.json")]
+
     def journal(self, node: str = "web1") -> list[dict[str, Any]]:
         return [json.loads(line) for line in (self.state(node) / "journal.jsonl").read_text().splitlines()]
 

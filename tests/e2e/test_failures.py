@@ -125,6 +125,7 @@ def test_a5_a_host_that_cannot_be_reached_stops_the_deploy_for_all(shop: Shop) -
     before = shop.tree()
     run = shop.deploy("v2", **WEB2_BY_SSH_TO_A_CLOSED_PORT)
     assert run.status == 4
+    assert "FAILED Nothing has been changed. web2 could not be reached" in run.words
     assert shop.versions() == {"1"}
     assert [name for name in shop.tree() if name not in before and "/web2/" in name] == []
     assert "phase close" not in run.words

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import csv
+import io
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from probe.mix import SHOP
@@ -19,7 +21,18 @@ STORED = next(spec.status for spec in SHOP.specs if spec.method == "POST")
 NEW_ORDERS = """\
 SELECT reference, (SELECT count(*) FROM orders_orderline WHERE order_id = orders_order.id) FROM orders_order
 WHERE id NOT IN (SELECT id FROM before.orders_order)"""
+NUMBERS = ("quantity", "unit_price_cents", "total_cents")
 WRONG_TOTALS = "SELECT count(*) FROM orders_orderline WHERE total_cents IS NOT quantity * unit_price_cents"
+
+
+def write_down(tables: Mapping[str, str], target: Path) -> None:
+    """Write tables that another server has given as CSV with a head into a new SQLite database, to be compared there."""
+    with contextlib.closing(sqlite3.connect(target)) as connection, connection:
+        for table, text in tables.items():
+            head, *rows = csv.reader(io.StringIO(text))
+            columns = ", ".join(f"{name} {'INTEGER' if name in NUMBERS else ''}" for name in head)
+            connection.execute(f"CREATE TABLE {table} ({columns})")
+            connection.executemany(f"INSERT INTO {table} VALUES ({', '.join('?' * len(head))})", rows)
 
 
 def losses(database: Path, before: Path, records: Iterable[Path]) -> list[str]:

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 import forked_ansible
-from driving import CHECKOUT, Run
-from e2e.shop import Shop
+from driving import CHECKOUT, Run, Site
 
 CALLBACK = {
     "ANSIBLE_CALLBACK_PLUGINS": str(CHECKOUT / "tests/faults/callback_plugins"),
@@ -69,7 +68,7 @@ class Watched:
 
 
 def watch(
-    shop: Shop,
+    site: Site,
     playbook: str,
     record: Path,
     variables: Mapping[str, object],
@@ -85,9 +84,9 @@ def watch(
         told["FAULTS_DO"] = instead
     ran = forked_ansible.run(
         "ansible-playbook",
-        *shop.arguments(playbook, **variables),
+        *site.arguments(playbook, **variables),
         cwd=CHECKOUT,
-        environment={**shop.environment, **CALLBACK},
+        environment={**site.environment, **CALLBACK},
         variables=told,
     )
     lines = [json.loads(line) for line in record.read_text().splitlines()]

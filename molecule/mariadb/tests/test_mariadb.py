@@ -11,7 +11,7 @@ from ansible_collections.intermission.django.plugins.module_utils.engine import 
 from testinfra.host import Host
 
 from driving import wait_until
-from fleet import Fleet
+from fleet import Fleet, manage
 from probe.record import ANSWERS, read_answers
 
 testinfra_hosts = ["ansible://databases"]
@@ -55,13 +55,6 @@ def somebody_else_migrates(host: Host) -> Iterator[None]:
 
 def sql(host: Host, statement: str) -> str:
     return str(host.check_output("mariadb --batch --skip-column-names --execute=%s shop", statement))
-
-
-def manage(web: Host, command: str) -> str:
-    settings = "--property=EnvironmentFile=/srv/shop/environment --property=User=shop"
-    place = "--property=WorkingDirectory=/srv/shop/current"
-    python = "/srv/shop/current/.venv/bin/python"
-    return str(web.check_output(f"systemd-run --quiet --pipe {settings} {place} {python} manage.py {command}"))
 
 
 def test_1_the_first_deploy_has_made_the_tables_on_the_database_host(host: Host, web: Host, site: Fleet) -> None:

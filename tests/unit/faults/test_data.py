@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from faults.data import losses
+from faults.data import losses, write_down
 from probe.record import Answer
 
 SCHEMA = """
@@ -80,3 +80,19 @@ def test_an_order_whose_visitor_got_no_answer_may_be_there(shop: Path) -> None:
 def test_what_is_wrong_is_named(shop: Path, statements: str, wrong: str) -> None:
     change(shop / "now.sqlite3", statements)
     assert wrong in found(shop)
+
+
+def test_tables_of_another_server_are_compared_as_they_are_here(tmp_path: Path) -> None:
+    tables = {
+        "orders_customer": 'id,name,email\n1,"Ada, née Byron",ada@shop.example\n',
+        "orders_order": "id,customer_id,reference,created_at,source\n1,1,probe-1,2026-01-01,web\n",
+        "orders_orderline": "id,order_id,product,quantity,unit_price_cents,total_cents\n1,1,Teapot,1,100,100\n",
+    }
+    write_down({name: text.splitlines()[0] for name, text in tables.items()}, tmp_path / "before.sqlite3")
+    write_down(tables, tmp_path / "now.sqlite3")
+    assert found(tmp_path) == []
+    write_down(tables, tmp_path / "later.sqlite3")
+    (tmp_path / "later.sqlite3").replace(tmp_path / "before.sqlite3")
+    change(tmp_path / "now.sqlite3", "UPDATE orders_orderline SET total_cents = ''; DELETE FROM orders_customer")
+    assert "1 rows of orders_customer are gone, or others than before" in found(tmp_path)
+    assert "1 lines have another total than theirs" in found(tmp_path)

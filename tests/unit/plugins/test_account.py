@@ -28,6 +28,8 @@ ACCOUNT = f"""
     __django_release_failures: ["web1: Migrate: it failed"]
     __django_release_flag_now: {{status: {{"on": true}}}}
     __django_release_lock: {{ours: true}}
+    __django_release_is_over: false
+    __django_release_seen: ""
     __django_release_label: v2
     __django_release_id: abc
     __django_release_touched: true
@@ -53,6 +55,9 @@ RESULT: dict[str, Any] = {
     "applied": ["tea.0002"],
     "failed_migration": "tea.0003",
 }
+
+
+NOT_LOCKED = {"__django_release_locked": {"failed": True}}
 
 
 ACCOUNTS: dict[str, tuple[str, dict[str, Any], list[str], list[str]]] = {
@@ -105,6 +110,23 @@ def test_account(accounts: dict[str, str], name: str) -> None:
     assert "The app still runs on localhost: it does not stop" in accounts[name]
     assert [text for text in said if text not in accounts[name]] == []
     assert [text for text in not_said if text in accounts[name]] == []
+
+
+def test_an_account_names_the_hosts_that_could_not_be_reached_also_where_nothing_has_begun(
+    ansible_plays: Plays,
+) -> None:
+    lost = {"__django_release_lost": ["web2", "web3"]}
+    off = {"status": {"on": False}}
+    over = {"__django_release_phase": "reopen", "__django_release_is_over": True}
+    plays = {
+        "begun": account({**lost, "__django_release_phase": "", "__django_release_failures": []}, **NOT_LOCKED),
+        "over": account({**lost, **over}, __django_release_flag_now=off, __django_release_lock={"ours": False}),
+    }
+    printed = ansible_plays(plays)
+    assert "FAILED  Nothing has been changed.\nweb2, web3 could not be reached\n" in printed["begun"]
+    assert "FAILED  in the phase reopen of v2 (abc)." in printed["over"]
+    assert "web2, web3 could not be reached and may be closed or open: look with" in printed["over"]
+    assert "STATE   shop runs v2." in printed["over"]
 
 
 OVERTAKEN = f"""
