@@ -1,8 +1,28 @@
 # Copyright (c) 2026 the Intermission developers
 # SPDX-License-Identifier: MIT
-"""Runs the module of this name from its copy on the host."""
+"""Runs the module of this name from its copy on the host, with the options that stand in one mapping."""
 
+from __future__ import annotations
+
+from typing import Any
+
+from ansible.plugins.action import ActionBase
 from ansible_collections.intermission.django.plugins.modules import maintenance_window
-from ansible_collections.intermission.django.plugins.plugin_utils.resident import ActionModule
+from ansible_collections.intermission.django.plugins.plugin_utils.resident import execute
 
 __all__ = ["ActionModule", "maintenance_window"]
+
+
+class ActionModule(ActionBase):  # type: ignore[misc]
+    """See the module's documentation."""
+
+    _supports_check_mode = True
+
+    def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
+        """Run the module."""
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        beside = dict(self._task.args)
+        options = beside.pop("options", None) or {}
+        if not isinstance(options, dict):
+            return {**result, "failed": True, "msg": "options is not a mapping of the module's other options"}
+        return {**result, **execute(self, task_vars or {}, {**options, **beside})}

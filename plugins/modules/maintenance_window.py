@@ -117,6 +117,11 @@ options:
     description: From where, for the journal.
     type: str
     default: unknown
+  options:
+    description:
+      - More of these options, in one mapping. What stands beside it goes before what is in it.
+      - A task compiles each template that it has anew for each host. Over many hosts one is cheaper than one for each option.
+    type: dict
 author:
   - The Intermission developers (@intermission)
 """
@@ -239,6 +244,7 @@ ARGUMENTS: dict[str, Any] = {
         "progress": {"type": "str", "default": ""},
         "by": {"type": "str", "default": "unknown"},
         "from": {"type": "str", "default": "unknown"},
+        "options": {"type": "dict"},
     },
     "required_if": [("state", "open", ("id", "start"))],
     "supports_check_mode": True,

@@ -291,6 +291,25 @@ def test_where_hosts_differ_each_decides_for_itself(hosts: Site, tmp_path: Path)
     assert "DONE  shop is closed on one, two.\n" in ran.stdout, ran.stdout
 
 
+def test_where_hosts_differ_each_hosts_visitors_read_its_own_reason(hosts: Site, tmp_path: Path) -> None:
+    ran = hosts(one={"maintenance_window_reason": "disks"}, two={"maintenance_window_reason": "cables"}, three={})
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    windows = {name: StateDirectory(str(tmp_path / name), "shop").current_window() for name in ("one", "two", "three")}
+    assert {name: window.reason for name, window in windows.items() if window} == {
+        "one": "disks",
+        "two": "cables",
+        "three": "",
+    }
+
+
+def test_a_secret_is_told_once_and_by_no_task_however_much_is_asked_for(hosts: Site) -> None:
+    ran = hosts("-vvv", "--diff", "-e", "maintenance_window_pass=true", one={}, two={})
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    secrets = re.findall(r"\b[A-Za-z0-9]{43}\b", ran.stdout + ran.stderr)
+    quiet = hosts("-e", "maintenance_window_pass=true", one={}, two={})
+    assert len(secrets) == len(re.findall(r"\b[A-Za-z0-9]{43}\b", quiet.stdout + quiet.stderr)) > 0
+
+
 def test_nothing_is_closed_where_the_operators_own_tasks_fail_before(hosts: Site, tmp_path: Path) -> None:
     tasks = tmp_path / "before.yml"
     tasks.write_text("- ansible.builtin.fail: {msg: not now}\n")

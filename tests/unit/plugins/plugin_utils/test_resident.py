@@ -7,6 +7,7 @@ import importlib
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -166,6 +167,25 @@ def test_a_copy_is_sent_once_and_used_from_then_on(
     for run in (ran, again):
         assert '"opened_with": null' in run.stdout.replace("opened_with: null", '"opened_with": null')
         assert SECRET not in run.stdout + run.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ('{site: shop, state: shut, id: w1, start: "2026-12-01T01:00:00Z"}', "state/shop is not there: apply the role"),
+        ("{site: shop, stat: open}", "stat. Supported parameters include"),
+        ("[site, shop]", "options is not a mapping"),
+    ],
+)
+def test_options_in_a_mapping_are_as_good_as_those_beside_it_which_go_before(
+    ansible_playbook: Playbook, settings: dict[str, str], tmp_path: Path, options: str, said: str
+) -> None:
+    text = play(tmp_path / "state", "open")
+    beside = re.sub(r"(?m)^        (?:site|id|start|secret): .*\n", "", text)
+    ran = ansible_playbook(
+        beside.replace("        state: open\n", f"        state: open\n        options: {options}\n"), **settings
+    )
+    assert said in ran.stdout, ran.stdout + ran.stderr
 
 
 def test_the_copy_is_what_runs(ansible_playbook: Playbook, settings: dict[str, str], tmp_path: Path) -> None:
