@@ -1,12 +1,14 @@
 # Copyright (c) 2026 the Intermission developers
 # SPDX-License-Identifier: MIT
-"""Runs the module of this name from its copy on the host, with the options that stand in one mapping."""
+"""Runs the module of this name from its copy on the host, with the options that stand in one mapping, and names who does it."""
 
 from __future__ import annotations
 
+import socket
 from typing import Any
 
 from ansible.plugins.action import ActionBase
+from ansible_collections.intermission.django.plugins.module_utils.controller import user
 from ansible_collections.intermission.django.plugins.modules import maintenance_window
 from ansible_collections.intermission.django.plugins.plugin_utils.resident import execute
 
@@ -25,4 +27,5 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         options = beside.pop("options", None) or {}
         if not isinstance(options, dict):
             return {**result, "failed": True, "msg": "options is not a mapping of the module's other options"}
-        return {**result, **execute(self, task_vars or {}, {**options, **beside})}
+        here = {"by": user(), "from": socket.gethostname()}
+        return {**result, **execute(self, task_vars or {}, {**here, **options, **beside})}

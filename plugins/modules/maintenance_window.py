@@ -110,11 +110,11 @@ options:
     type: str
     default: ""
   by:
-    description: Who does this, for the journal.
+    description: Who does this, for the journal. The action plugin names the user who runs Ansible.
     type: str
     default: unknown
   from:
-    description: From where, for the journal.
+    description: From where, for the journal. The action plugin names the host on which Ansible runs.
     type: str
     default: unknown
   options:

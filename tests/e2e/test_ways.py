@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 from pathlib import Path
 
 import pytest
+from ansible_collections.intermission.django.plugins.module_utils.controller import user
 
 from e2e.shop import Shop
 from probe.record import read_answers
@@ -97,10 +99,9 @@ def test_the_operator_has_the_last_word_on_the_way_and_programs_get_a_summary(lo
     assert 0 < summary["longest_answer_seconds"] < summary["seconds"]
     assert "PLAN shop is closed for 1 migration(s)" in run.words
     assert lone.journal()[-1]["event"] == "deploy ended"
-    assert [entry["event"] for entry in lone.journal() if entry["event"] in ("opened", "closed")][-2:] == [
-        "opened",
-        "closed",
-    ]
+    opened, closed = [entry for entry in lone.journal() if entry["event"] in ("opened", "closed")][-2:]
+    assert (opened["event"], closed["event"]) == ("opened", "closed")
+    assert {(entry["by"], entry["from"]) for entry in (opened, closed)} == {(user(), socket.gethostname())}
 
 
 def test_a_failed_migration_is_taken_back_and_the_site_serves_what_it_served(lone: Shop, record: Path) -> None:
