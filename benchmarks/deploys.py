@@ -18,20 +18,15 @@ from typing import Any
 
 from benchmarks import CHECKOUT, BrokenRunError
 from benchmarks.report import Bound, Row, count_row, ratio_row, value_row
-from fleet import Fleet
+from fleet import LAB, Fleet
 from probe.record import ANSWERS
 
 SCENARIO = "deploy"
-LAB = CHECKOUT / ".lab"
+INVENTORY = str(CHECKOUT / "molecule" / SCENARIO / "inventory")
+SOURCES = CHECKOUT / ".lab/sources"
 FORMER, VERSION, PATCH = "v1", "v2", "v1_1"
 ROUNDS = 3
 RATE = 20  # requests per second and host, which is how exactly the closed time is known
-SETTINGS = {
-    "ANSIBLE_CONFIG": str(CHECKOUT / "molecule/lab/ansible.cfg"),
-    "ANSIBLE_COLLECTIONS_PATH": str(CHECKOUT / "collections"),
-    "ANSIBLE_PRIVATE_KEY_FILE": str(LAB / "key"),
-    "MOLECULE_GLOB": "molecule/*/molecule.yml",
-}
 
 # The same hosts as they are deployed to by hand: the code in one directory, which is written over
 BY_HAND = """\
@@ -161,10 +156,9 @@ def rows(ours: list[Deploy], migrating: float, straight: Deploy, patch: Deploy) 
 @contextmanager
 def hosts() -> Iterator[Fleet]:
     """Give hosts on which the former version has been deployed, and end them. Raises BrokenRunError."""
-    os.environ.update(SETTINGS)  # What Molecule's programs and ours find the hosts by
     try:
         molecule("converge")
-        yield Fleet(str(CHECKOUT / "molecule" / SCENARIO / "inventory"))
+        yield Fleet(INVENTORY, {**os.environ, **LAB})
     finally:
         molecule("destroy")
 
@@ -172,9 +166,9 @@ def hosts() -> Iterator[Fleet]:
 def molecule(action: str) -> None:
     """Run Molecule on the scenario. Raises BrokenRunError with the end of what it said."""
     command = [str(Path(sys.executable).parent / "molecule"), action, "--scenario-name", SCENARIO]
-    done = subprocess.run(
-        command, cwd=CHECKOUT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
-    )
+    environment = {**os.environ, "MOLECULE_GLOB": "molecule/*/molecule.yml"}
+    output: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    done = subprocess.run(command, cwd=CHECKOUT, env=environment, **output, check=False)
     if done.returncode != 0:
         raise BrokenRunError(f"molecule {action} failed:\n{done.stdout[-3000:]}")
 
@@ -220,14 +214,12 @@ def watched_straight(site: Fleet, folder: Path) -> Deploy:
     """Let the same hosts be deployed to by hand, and watch that."""
     for version in (FORMER, VERSION):
         with tarfile.open(folder / f"{version}.tar", "w") as archive:
-            archive.add(LAB / "sources" / version, arcname=".")
+            archive.add(SOURCES / version, arcname=".")
     for name, text in (("by-hand.yml", BY_HAND), ("straight.yml", STRAIGHT)):
         (folder / name).write_text(text)
     play(site, str(folder / "by-hand.yml"), *variables(former=str(folder / f"{FORMER}.tar")))
     settings = folder / "ansible.cfg"
     settings.write_text("[defaults]\nhost_key_checking = false\n")
-    by_hand = Fleet(site.inventory)
-    by_hand.environment = {**site.environment, "ANSIBLE_CONFIG": str(settings)}
-    return watched(
-        by_hand, folder / "straight", str(folder / "straight.yml"), *variables(version=str(folder / f"{VERSION}.tar"))
-    )
+    by_hand = Fleet(site.inventory, {**os.environ, **LAB, "ANSIBLE_CONFIG": str(settings)})
+    arguments = variables(version=str(folder / f"{VERSION}.tar"))
+    return watched(by_hand, folder / "straight", str(folder / "straight.yml"), *arguments)
