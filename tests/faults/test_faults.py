@@ -140,16 +140,42 @@ def test_a9_what_a_host_knows_of_a_deploy_before_it_was_left_behind_is_no_way_ba
     assert shop.versions() == {"1.2"}
 
 
+IT_ANSWERS = "intermission.django.django_release : Activate | Note that it runs and answers"
+
+
+@pytest.mark.parametrize("point", [noting("activate"), Point(IT_ANSWERS, 1, "finished"), noting("reopen")], ids=str)
 def test_a9_a_rollback_that_was_killed_is_finished_by_another(
-    shop: Shop, record: Path, tmp_path: Path, data_is_whole: Callable[[], bool]
+    shop: Shop, record: Path, tmp_path: Path, data_is_whole: Callable[[], bool], point: Point
 ) -> None:
+    """Also where hosts have noted already that they went back, and have no former release any more."""
     assert shop.deploy("v2").status == 0
     with shop.visitors(record):
-        assert watch(shop, "playbooks/rollback.yml", tmp_path / "tasks", {}, noting("activate")).killed
+        assert watch(shop, "playbooks/rollback.yml", tmp_path / "tasks", {}, point).killed
         assert shop.kinds() == {"maintenance"}
         run = shop.playbook("playbooks/rollback.yml")
     assert run.status == 0, run.output
     assert shop.versions() == {"1"}
+    assert [shop.remains(node) for node in NODES] == [[], []]
+    assert seen(shop, record) == {"app 1", "maintenance", "app 2"}
+    assert data_is_whole()
+    again = shop.playbook("playbooks/rollback.yml")
+    assert again.status == 2
+    assert "there has been no other, or a rollback was done already" in again.words
+
+
+@pytest.mark.parametrize("node", NODES)
+def test_a5_a_rollback_that_lost_a_host_when_it_was_nearly_done_is_finished_by_another(
+    shop: Shop, record: Path, data_is_whole: Callable[[], bool], node: str
+) -> None:
+    assert shop.deploy("v2").status == 0
+    with shop.visitors(record):
+        run = shop.playbook("playbooks/rollback.yml", **gone_from(node, "reopen"))
+        assert run.status != 0
+        assert f"{node} could not be reached" in run.words
+        assert {name: shop.ask(name).kind == "app" for name in NODES} == {name: name != node for name in NODES}
+        again = shop.playbook("playbooks/rollback.yml")
+    assert again.status == 0, again.output
+    assert (shop.versions(), [shop.remains(name) for name in NODES]) == ({"1"}, [[], []])
     assert seen(shop, record) == {"app 1", "maintenance", "app 2"}
     assert data_is_whole()
 
