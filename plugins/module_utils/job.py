@@ -129,6 +129,8 @@ class Job:
             try:
                 self._write(content)
                 return
+            except FileNotFoundError:  # Its directory is gone, where somebody would look
+                return
             except OSError:
                 time.sleep(1)  # The result is waited for, and a disk that was full may not be so for ever
 

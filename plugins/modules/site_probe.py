@@ -26,9 +26,9 @@ options:
     choices: [started, stopped]
     required: true
   directory:
-    description: Directory on the host that asks, which tells of it meanwhile. It is made where it is not there.
+    description: Directory of the account's own on the host that asks, which tells of it meanwhile. It is made where it is not there.
     type: path
-    required: true
+    default: ~/.cache/intermission/probes
   targets:
     description: The web hosts. Required with O(state=started).
     type: list
@@ -55,7 +55,7 @@ options:
         type: path
         default: ""
   rate:
-    description: How many times a second each host is asked, at most; the next request waits for the answer to the one before.
+    description: How many times a second each host is asked, at most, more than 0; the next request waits for the answer to the one before.
     type: float
     default: 2
   holder:
@@ -70,7 +70,6 @@ EXAMPLES = r"""
 - name: Count from here on what visitors get
   intermission.django.site_probe:
     state: started
-    directory: ~/.cache/intermission/shop
     targets:
       - name: web1
         url: http://192.0.2.10/
@@ -109,7 +108,7 @@ TARGET_SPEC = {
 ARGUMENTS: dict[str, Any] = {
     "argument_spec": {
         "state": {"type": "str", "choices": ["started", "stopped"], "required": True},
-        "directory": {"type": "path", "required": True},
+        "directory": {"type": "path", "default": "~/.cache/intermission/probes"},
         "targets": {"type": "list", "elements": "dict", "options": TARGET_SPEC},
         "rate": {"type": "float", "default": 2},
         "holder": {"type": "dict", "default": {}},
@@ -123,6 +122,10 @@ def main() -> None:
     """Run the module."""
     module = AnsibleModule(**ARGUMENTS)
     params = module.params
+    if params["rate"] <= 0:
+        module.fail_json(
+            msg=f"rate is {params['rate']:g}. Write how many times a second each host is asked, for instance 2."
+        )
     if module.check_mode:
         module.exit_json(changed=False)
     probe = Probe(Path(params["directory"]), params["holder"])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterable, Iterator
@@ -87,12 +88,16 @@ def test_a5_a_host_that_drops_out_when_there_is_nothing_left_to_do_but_to_give_t
     )
     drops_out = {"ansible_connection": f"{{{{ {connection} }}}}", "ansible_host": "127.0.0.1", "ansible_port": 1}
     with shop.visitors(record):
-        plan = {"django_release_version": "v2", **drops_out}
+        tells = {"django_release_summary_file": str(tmp_path / "deploy.json"), "django_release_probe_rate": 2}
+        plan = {"django_release_version": "v2", **drops_out, **tells}
         run = watch(shop, "deploy.yml", tmp_path / "tasks", plan, point, instead=f"touch {gone}").run
         assert run.status != 0
         assert "FAILED in the phase reopen of v2" in run.words
         assert "web2 could not be reached and may be closed or open" in run.words
         assert "STATE shop runs v2." in run.words
+        assert re.search(r"Visitors got: .*\d+ open", run.words)
+        summary = json.loads((tmp_path / "deploy.json").read_text())
+        assert (summary["outcome"], summary["succeeded"], set(summary["answers"])) == ("done", False, set(NODES))
         assert shop.versions() == {"2"}
         phases = [(entry["unfinished_deploy"] or {}).get("phase") for entry in shop.current_status()["hosts"]]
         assert phases == [None, "reopen"]
