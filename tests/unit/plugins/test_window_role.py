@@ -246,13 +246,14 @@ Site = Callable[..., subprocess.CompletedProcess[str]]
 def hosts(ansible_playbook: Site, site: StateDirectory, tmp_path: Path) -> Site:
     """Open a window as the playbook does, on hosts of this machine, each with a state directory and variables of its own."""
 
-    def run(*options: str, **hosts: dict[str, Any]) -> subprocess.CompletedProcess[str]:
+    def run(*options: str, play: str = "{}", **hosts: dict[str, Any]) -> subprocess.CompletedProcess[str]:
         for name, its in hosts.items():
             its["intermission_state_root"] = str(tmp_path / name)
             shutil.copytree(site.path, tmp_path / name / "shop", dirs_exist_ok=True)
         inventory = json.dumps({"shop": {"hosts": hosts, "vars": {**SITE, "ansible_connection": "local"}}})
         point = POINT.replace("{point}", "open\n        rolespec_validate: false")
-        return ansible_playbook(f"- hosts: all\n  gather_facts: false\n  tasks:{point}", *options, inventory=inventory)
+        text = f"- hosts: all\n  gather_facts: false\n  vars: {play}\n  tasks:{point}"
+        return ansible_playbook(text, *options, inventory=inventory)
 
     return run
 
@@ -300,6 +301,14 @@ def test_where_hosts_differ_each_hosts_visitors_read_its_own_reason(hosts: Site,
         "two": "cables",
         "three": "",
     }
+
+
+def test_what_a_play_says_of_each_host_is_each_hosts_own(hosts: Site, tmp_path: Path) -> None:
+    """Of a play's variables no host knows what another one's are."""
+    ran = hosts(play="{maintenance_window_reason: 'the disks of {{ inventory_hostname }}'}", one={}, two={})
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    windows = [StateDirectory(str(tmp_path / name), "shop").current_window() for name in ("one", "two")]
+    assert [window.reason for window in windows if window] == ["the disks of one", "the disks of two"]
 
 
 def test_a_secret_is_told_once_and_by_no_task_however_much_is_asked_for(hosts: Site) -> None:
