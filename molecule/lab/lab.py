@@ -25,6 +25,8 @@ VERSIONS = ("v1", "v2", "v1_1", "fails_halfway", "does_not_start")
 NETWORK = "intermission-lab"
 SUBNET, GATEWAY = "10.203.0.0/16", "10.203.0.1/16"
 HELD, HELD_END = "im-lab-held", "im-lab-end"  # At most 15 letters each
+# Without an address of its own it would get that which comes after the last host's, and which another one is about to ask for
+ADDED_TO, ADDED_TO_ADDRESS = "intermission-lab-added-to", "10.203.255.254"
 BRIDGE_ADDRESS = "02:00:0a:cb:00:01"
 PACKAGES = "systemd,systemd-sysv,dbus,libpam-systemd,python3-minimal,python3-apt,openssh-server,iproute2,sudo,ca-certificates,openssl"
 # Hosts of tests need not survive a power cut; the lists of packages spare each of them a download
@@ -136,18 +138,13 @@ def build(release: str, image: str) -> None:
 def add(packages: list[str], image: str, named: str) -> None:
     """Build an image that has packages beside what another one has."""
     install = "apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends"
-    podman = ["podman", "--runtime", "runc"]
-    options = ["--quiet", "--network", NETWORK, "--cidfile"]
-    with tempfile.TemporaryDirectory(prefix="intermission-image-") as directory:
-        container = Path(directory, "container")
-        command = [*podman, "run", *options, str(container), image, "sh", "-c", f"{install} {' '.join(packages)}"]
-        try:
-            subprocess.run(command, check=True, stdout=sys.stderr)
-            commit = ["podman", "commit", "--quiet", container.read_text(encoding="ascii"), named]
-            subprocess.run(commit, check=True, stdout=subprocess.DEVNULL)
-        finally:
-            remove = ["podman", "rm", "--force", "--ignore", "--cidfile", str(container)]
-            subprocess.run(remove, check=False, stdout=subprocess.DEVNULL)
+    options = ["--replace", "--name", ADDED_TO, "--network", NETWORK, "--ip", ADDED_TO_ADDRESS, "--quiet"]
+    try:
+        command = ["podman", "--runtime", "runc", "run", *options, image, "sh", "-c", f"{install} {' '.join(packages)}"]
+        subprocess.run(command, check=True, stdout=sys.stderr)
+        subprocess.run(["podman", "commit", "--quiet", ADDED_TO, named], check=True, stdout=subprocess.DEVNULL)
+    finally:
+        subprocess.run(["podman", "rm", "--force", "--ignore", ADDED_TO], check=False, stdout=subprocess.DEVNULL)
 
 
 def exists(image: str) -> bool:
