@@ -9,12 +9,12 @@ import shlex
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-import testinfra
-from testinfra.host import Host
+from typing import TYPE_CHECKING, Any
 
 from driving import BIN, CHECKOUT, Answer, Site, wait_until
+
+if TYPE_CHECKING:
+    from testinfra.host import Host
 
 REBOOT_SECONDS = 120.0
 # What Molecule gives its checks, for programs that drive the lab's hosts by themselves
@@ -45,6 +45,8 @@ class Fleet(Site):
 
     def connections(self) -> list[Host]:
         """Connect to each web host."""
+        import testinfra  # Who only deploys to the hosts does without
+
         key = self.environment.get("ANSIBLE_PRIVATE_KEY_FILE")
         names = [f"ansible://{name}" for name in self.urls]
         hosts: list[Host] = testinfra.get_hosts(names, ansible_inventory=self.inventory, ssh_identity_file=key)
@@ -56,6 +58,8 @@ class Fleet(Site):
 
     def console(self, node: str) -> Host:
         """Sit down at a host of the lab, as one does where SSH is gone."""
+        import testinfra
+
         return testinfra.get_host(f"podman://{self.machine(node)}")
 
     def remains(self, node: str) -> list[str]:
