@@ -15,6 +15,11 @@ from ansible_collections.intermission.django.plugins.plugin_utils.resident impor
 __all__ = ["ActionModule", "deploy_record"]
 
 
+def completed(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Name who holds the deploy lock: Ansible's main process, of which each task's process is a fork."""
+    return {**arguments, "holder": identity(os.getppid())}
+
+
 class ActionModule(ActionBase):  # type: ignore[misc]
     """See the module's documentation."""
 
@@ -23,7 +28,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
         """Run the module; a second time, taking over, where the lock's holder was on this controller and is dead."""
         result: dict[str, Any] = super().run(tmp, task_vars)
-        arguments = {**self._task.args, "holder": identity(os.getppid())}
+        arguments = completed(self._task.args)
         result.update(execute(self, task_vars, arguments))
         if result.get("failed") and is_dead((result.get("held_by") or {}).get("holder") or {}):
             result = execute(self, task_vars, {**arguments, "take_over": True})

@@ -15,7 +15,7 @@ import io
 import json
 import shlex
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Optional
 
@@ -25,12 +25,14 @@ from ansible.module_utils.common.parameters import remove_values
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-COLLECTION = "ansible_collections.intermission.django.plugins"
+NAME = "intermission.django"
+COLLECTION = f"ansible_collections.{NAME}.plugins"
 PLUGINS = Path(__file__).resolve().parents[1]
 KEPT_COPIES = 5
 KEPT_SECONDS = 24 * 60 * 60
 NO_COPY = 97
-# Arguments of both: the directory that Ansible keeps its own temporary files in, the copy's digest; of RUN, the module too
+# Arguments of both: the directory that Ansible keeps its own temporary files in, the copy's digest; of RUN, the modules too, of which
+# each has a line of the input and writes one, until one fails
 PLACE = """
 import os, pwd, sys
 base = sys.argv[1]
@@ -50,7 +52,12 @@ for directory in (copies, copy):
 os.utime(copy)
 sys.path.insert(0, copy)
 from importlib import import_module
-import_module('{COLLECTION}.modules.' + sys.argv[3]).main()
+for name in sys.argv[3:]:
+    try:
+        import_module('{COLLECTION}.modules.' + name).main()
+    except SystemExit as ended:
+        if ended.code:
+            raise
 """
 KEEP = f"""{PLACE}
 import shutil, tarfile, tempfile, time
@@ -122,21 +129,40 @@ class ActionModule(ActionBase):  # type: ignore[misc]
 
 def execute(action: ActionBase, task_vars: dict[str, Any], arguments: dict[str, Any]) -> dict[str, Any]:
     """Run the module that the task names, with these arguments, as ``ActionBase._execute_module`` does."""
-    name = action._task.action.rpartition(".")[2]
-    known = validated(importlib.import_module(f"{COLLECTION}.modules.{name}").ARGUMENTS, arguments)
-    if known.error_messages:
-        return {"failed": True, "msg": "; ".join(known.error_messages)}
+    return execute_all(action, task_vars, [(action._task.action.rpartition(".")[2], arguments)])[-1]
+
+
+def execute_all(
+    action: ActionBase, task_vars: dict[str, Any], steps: Sequence[tuple[str, dict[str, Any]]]
+) -> list[dict[str, Any]]:
+    """Run modules one after the other until one fails, in one process on the host; give what each has said.
+
+    None is run where the arguments of any are wrong.
+    """
+    known = [
+        validated(importlib.import_module(f"{COLLECTION}.modules.{name}").ARGUMENTS, given) for name, given in steps
+    ]
+    wrong = [message for each in known for message in each.error_messages]
+    if wrong:
+        return [{"failed": True, "msg": "; ".join(wrong)}]
     python = _interpreter(action, task_vars)
     if python and action._is_pipelining_enabled("new"):
-        request = {"params": known.validated_parameters, "check_mode": bool(action._task.check_mode)}
-        ran = _run_copy(action, python, name, json.dumps(request).encode())
+        check_mode = bool(action._task.check_mode)
+        requests = [json.dumps({"params": each.validated_parameters, "check_mode": check_mode}) for each in known]
+        ran = _run_copy(action, python, [name for name, _ in steps], "\n".join(requests).encode())
         if ran["rc"] != NO_COPY:
-            return dict(remove_values(answer(ran), known._no_log_values))
-    return dict(action._execute_module(module_args=arguments, task_vars=task_vars))
+            hidden = set().union(*(each._no_log_values for each in known))
+            return [dict(remove_values(said, hidden)) for said in answers(ran, len(steps))]
+    said = []
+    for name, given in steps:
+        said.append(dict(action._execute_module(f"{NAME}.{name}", given, task_vars=task_vars)))
+        if said[-1].get("failed"):
+            break
+    return said
 
 
-def _run_copy(action: ActionBase, python: str, name: str, request: bytes) -> dict[str, Any]:
-    """Run a module from the copy, which is sent where it is not there; the status is NO_COPY where that did not help."""
+def _run_copy(action: ActionBase, python: str, names: Sequence[str], request: bytes) -> dict[str, Any]:
+    """Run modules from the copy, which is sent where it is not there; the status is NO_COPY where that did not help."""
     base = str(action.get_shell_option("remote_tmp", default="~/.ansible/tmp"))
 
     def run(data: bytes, program: str, *words: str) -> dict[str, Any]:
@@ -149,11 +175,11 @@ def _run_copy(action: ActionBase, python: str, name: str, request: bytes) -> dic
         ]
         return dict(action._low_level_execute_command(" ".join(command).strip(), in_data=data))
 
-    ran = run(request, RUN, name)
+    ran = run(request, RUN, *names)
     if ran["rc"] == NO_COPY:
         kept = run(archive(content()), KEEP)
         Display().vvv(f"A copy of the modules was sent, which ended with {kept['rc']}: {kept['stderr']}")
-        ran = run(request, RUN, name)
+        ran = run(request, RUN, *names)
     return ran
 
 
@@ -163,14 +189,19 @@ def validated(specification: Mapping[str, Any], arguments: Mapping[str, Any]) ->
     return ArgumentSpecValidator(_with_texts(specification["argument_spec"]), **rules).validate(dict(arguments))
 
 
-def answer(ran: Mapping[str, Any]) -> dict[str, Any]:
-    """Read what a module said; one that has said nothing, or something else, has crashed."""
-    try:
-        said: dict[str, Any] = json.loads(ran["stdout"])
-        return said
-    except ValueError:
+def answers(ran: Mapping[str, Any], number: int) -> list[dict[str, Any]]:
+    """Read what so many modules said, or less where one failed; one that has said nothing, or something else, has crashed."""
+    said: list[dict[str, Any]] = []
+    for line in ran["stdout"].splitlines():
+        try:
+            said.append(json.loads(line))
+        except ValueError:
+            break
+    if len(said) < number and not (said and said[-1].get("failed")):
         lines = ran["stderr"].strip().splitlines() or ["no output"]
-        return {"failed": True, "msg": f"the module crashed: {lines[-1]}", "exception": ran["stderr"], "rc": ran["rc"]}
+        msg = f"the module crashed: {lines[-1]}"
+        said.append({"failed": True, "msg": msg, "exception": ran["stderr"], "rc": ran["rc"]})
+    return said
 
 
 def _with_texts(options: Mapping[str, Any]) -> dict[str, Any]:

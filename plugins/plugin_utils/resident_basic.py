@@ -1,6 +1,6 @@
 """Stands for ``ansible.module_utils.basic`` in the copy of the modules on a host, see ``resident``. Standard library only.
 
-The request comes on standard input and has been validated by the controller; what only the host can know is done here.
+The request is a line of standard input and has been validated by the controller; what only the host can know is done here.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ class AnsibleModule:
 
     def __init__(self, argument_spec: Mapping[str, Any], **_: Any) -> None:
         """Read the request."""
-        request = json.load(sys.stdin)
+        request = json.loads(sys.stdin.readline())
         self.check_mode: bool = request["check_mode"]
         self.params: dict[str, Any] = _expanded(request["params"], argument_spec)
 
     def exit_json(self, **result: Any) -> NoReturn:
         """Answer, and end well."""
-        print(json.dumps({"changed": False, **result}))
+        print(json.dumps({"changed": False, **result}), flush=True)
         sys.exit(0)
 
     def fail_json(self, msg: str, **result: Any) -> NoReturn:
         """Answer, and end as a failure."""
-        print(json.dumps({"failed": True, "msg": msg, **result}))
+        print(json.dumps({"failed": True, "msg": msg, **result}), flush=True)
         sys.exit(1)
 
 
