@@ -44,10 +44,10 @@ def read(step: Any) -> tuple[str, dict[str, Any]] | None:
     """Give the module of a step and its arguments, None where it is not to be done. Raises ValueError."""
     if isinstance(step, dict):
         named = {name.removeprefix(f"{NAME}."): arguments for name, arguments in step.items() if name != "when"}
-        if len(named) == 1 and named.keys() <= KNOWN and isinstance(*named.values(), dict):
-            (name, arguments), *_ = named.items()
-            wanted = boolean(step.get("when", True))
-            return (name, COMPLETED.get(name, dict)(arguments)) if wanted else None
+        for name, arguments in named.items():
+            if len(named) == 1 and name in KNOWN and isinstance(arguments, dict):
+                wanted = boolean(step.get("when", True))
+                return (name, COMPLETED.get(name, dict)(arguments)) if wanted else None
     raise ValueError(f"a step is one of {', '.join(sorted(KNOWN))} with its options, and a condition: {step}")
 
 

@@ -12,10 +12,11 @@ import io
 import json
 import os
 import runpy
+import socket
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
@@ -29,6 +30,7 @@ from ansible_collections.intermission.django.plugins.module_utils.engine import 
 Tell = Callable[..., None]
 WAYS = ("serving", "hold", "window")  # the lighter first
 LOCK_TRIES = 5
+WORD_SECONDS = 5.0
 
 
 def set_up_django() -> None:
@@ -397,16 +399,54 @@ VERBS: dict[str, Callable[[dict[str, Any], Tell], dict[str, Any]]] = {
 }
 
 
-def main() -> None:
-    """Answer the request in the first argument."""
-    request = json.loads(sys.argv[1])
+def answer(request: dict[str, Any]) -> None:
+    """Do what a request says, and write what comes of it; who reads the news has the result at their end."""
     with open(request["news"], "w", encoding="utf-8") as news:
 
         def tell(**facts: Any) -> None:
             news.write(json.dumps(facts) + "\n")
             news.flush()
 
-        set_up_django()
         result = VERBS[request["verb"]](request, tell)
-    with open(request["result"], "w", encoding="utf-8") as stream:
-        json.dump(result, stream)
+        with open(request["result"], "w", encoding="utf-8") as stream:
+            json.dump(result, stream)
+
+
+def identified(identity: Mapping[str, Any], environment: Mapping[str, str]) -> dict[str, Any]:
+    """Add the environment to what a request is recognized by, but for LC_CTYPE, which Python itself sets where the locale is C."""
+    return {**identity, "environment": {name: value for name, value in environment.items() if name != "LC_CTYPE"}}
+
+
+def stand_by(listener: int, seconds: float, identity: dict[str, Any]) -> None:
+    """Wait so long at a socket for one more request of who is alike, see ``standby``."""
+    from django.db import connections
+
+    connections.close_all()
+    with socket.socket(fileno=listener) as waiting:
+        waiting.settimeout(seconds)
+        connection, _address = waiting.accept()
+    with connection:
+        connection.settimeout(WORD_SECONDS)
+        with connection.makefile("rb") as stream:
+            told = json.loads(stream.readline() or b"{}")
+        if told.get("identity") != identity:
+            return
+        connection.sendall(b"r")
+        word, descriptors, _flags, _address = socket.recv_fds(connection, 1, 3)
+        if word != b"g":
+            return
+    said, result, news = descriptors
+    for descriptor in (1, 2):
+        os.dup2(said, descriptor)
+    answer({**told["request"], "result": result, "news": news})
+
+
+def main() -> None:
+    """Answer the request in the first argument, and another one that comes in time where it says so."""
+    request = json.loads(sys.argv[1])
+    identity = identified(request["identity"], os.environ)
+    set_up_django()
+    answer(request)
+    if request["listener"] is not None:
+        with contextlib.suppress(OSError):
+            stand_by(request["listener"], request["stays"], identity)

@@ -8,9 +8,12 @@ from typing import Any, Optional
 
 from ansible_collections.intermission.django.plugins.module_utils.job import Job, Tell
 from ansible_collections.intermission.django.plugins.module_utils.migrations import MigrationError, run
+from ansible_collections.intermission.django.plugins.module_utils.standby import standby_of
 
 FOR_EVER = 10**9
 DIED = "the process that migrated is gone, and has left no result: the host may have been restarted, or have run out of memory"
+# What is told of one that may have touched the schema
+TOUCHING = ("migrating", "locked out", "reversing", "restoring")
 # What is known of a migration that has come to no result
 UNKNOWN: dict[str, Any] = {
     "applied": [],
@@ -28,6 +31,7 @@ class Migrating:
     def __init__(self, path: Path, name: str) -> None:
         """Name the file and the deploy; nothing is read yet."""
         self.job = Job(path)
+        self.standby = standby_of(path)
         self.name = name
 
     def begin(self, how: Mapping[str, Any], request: Mapping[str, Any]) -> None:
@@ -62,11 +66,20 @@ class Migrating:
         asked = {name: value for name, value in request.items() if name != "live"}
 
         def work(tell: Tell) -> dict[str, Any]:
+            told = dict(kept)
+
+            def pass_on(news: dict[str, Any]) -> None:
+                told.update(news)
+                tell({**kept, **news})
+
             try:
-                result = run(**how, tell=lambda news: tell({**kept, **news}), verb=verb, **asked)
+                result = run(**how, standby=self.standby, tell=pass_on, verb=verb, **asked)
                 return {**kept, **result}
             except MigrationError as error:
-                return {**kept, **UNKNOWN, "started": False, "failure": str(error)}
+                started = told.get("stage") in TOUCHING
+                known = {name: told[name] for name in kept}
+                part = bool(told["halfway"]) or not told.get("atomic", True)
+                return {**known, **UNKNOWN, "started": started, "halfway": part, "failure": str(error)}
 
         self.job.begin(name, work, progress=kept)
 

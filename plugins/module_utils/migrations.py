@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import inspect
 import json
 import os
+import socket
 import subprocess
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Optional, cast
 
@@ -28,6 +30,7 @@ from ansible_collections.intermission.django.plugins.module_utils.places import 
     is_missing,
     make,
 )
+from ansible_collections.intermission.django.plugins.module_utils.standby import hand_over, listen
 
 PROGRAM = """
 import sys
@@ -197,45 +200,52 @@ def run(
     user: Optional[str] = None,
     variables: Optional[Mapping[str, str]] = None,
     tell: Tell = lambda news: None,
+    standby: Optional[Path] = None,
+    stays: float = 0,
     **request: Any,
 ) -> dict[str, Any]:
     """Run ``django_side`` in a project directory, as ``user`` where one is named.
 
     ``variables`` come on top of those of the environment file, and ``tell`` is called with each piece of news. The directory for
     backups is made before migrating; of one that will not do, a plan says so in its ``faults``. The answer comes through an unnamed
-    file, so that nothing can be put in its place. Raises MigrationError with the last lines that it said, PlaceError where the
-    directory for backups will not do, and OSError.
+    file, so that nothing can be put in its place. Who plans ``stays`` for so many seconds at the socket ``standby``, and the request
+    that comes next is handed over to it. Raises MigrationError with the last lines that it said, PlaceError where the directory for
+    backups will not do, and OSError.
     """
     request = {**DEFAULTS, **request}
+    text = program().encode()
+    environment = {**process_environment(environment_file, user), **(variables or {})}
+    identity = {"python": python, "project": project, "user": user, "program": hashlib.sha256(text).hexdigest()}
     backups = Path(request["backup_directory"]) if request["backup_directory"] else None
     if backups and request["verb"] == "migrate":
         make(backups, user, PRIVATE_MODE)
     with tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as answer:
         reading, writing = os.pipe()
-        with subprocess.Popen(
-            [python, "-", json.dumps({**request, "result": answer.fileno(), "news": writing})],
-            stdin=subprocess.PIPE,
-            cwd=project,
-            env={**process_environment(environment_file, user), **(variables or {})},
-            stdout=said,
-            stderr=said,
-            pass_fds=[answer.fileno(), writing],
-            **run_as(user),
-        ) as process:
-            os.close(writing)
-            with open(reading, "rb") as news:
+        with open(reading, "rb") as news:
+            with open(writing, "wb"):
+                handed = {"request": request, "identity": django_side.identified(identity, environment)}
+                descriptors = [said.fileno(), answer.fileno(), writing]
+                process = None
+                if standby is None or stays or not hand_over(standby, handed, descriptors):
+                    listener = listen(standby) if standby is not None and stays else None
+                    told = {"result": answer.fileno(), "news": writing, "identity": identity, "stays": stays}
+                    process = _start(
+                        python, {**request, **told}, project, environment, user, said, descriptors[1:], listener
+                    )
+            if process is not None:
                 with contextlib.suppress(BrokenPipeError), cast(IO[bytes], process.stdin) as program_text:
-                    program_text.write(program().encode())
-                for line in iter(lambda: news.readline(NEWS_BYTES), b""):
-                    piece = _news(line)
-                    if piece is not None:
-                        tell(piece)
+                    program_text.write(text)
+            for line in iter(lambda: news.readline(NEWS_BYTES), b""):
+                piece = _news(line)
+                if piece is not None:
+                    tell(piece)
         answer.seek(0)
         content = answer.read(ANSWER_BYTES + 1)
+        status = process.wait() if process is not None and not (stays and content) else 0
         said.seek(0)
         words = said.read().decode(errors="replace").strip()
-    if process.returncode != 0 or not content:
-        raise MigrationError(words[-4000:] or "it said nothing")
+    if status != 0 or not content:
+        raise MigrationError(words[-4000:] or (f"signal {-status} has ended it" if status < 0 else "it said nothing"))
     result = understood(content, SHAPES[request["verb"]])
     if backups and request["verb"] == "plan" and result["pending"]:
         try:
@@ -243,6 +253,33 @@ def run(
         except (PlaceError, OSError) as error:
             result["faults"].append(f"The backup has no place: {error}")
     return result
+
+
+def _start(
+    python: str,
+    request: dict[str, Any],
+    project: str,
+    environment: Mapping[str, str],
+    user: Optional[str],
+    said: IO[bytes],
+    descriptors: Sequence[int],
+    listener: Optional[socket.socket],
+) -> subprocess.Popen[bytes]:
+    """Start the release's Python, which takes its program from standard input."""
+    number = listener.fileno() if listener is not None else None
+    process = subprocess.Popen(
+        [python, "-", json.dumps({**request, "listener": number})],
+        stdin=subprocess.PIPE,
+        cwd=project,
+        env=environment,
+        stdout=said,
+        stderr=said,
+        pass_fds=[*descriptors, *([number] if number is not None else [])],
+        **{"start_new_session": listener is not None, **run_as(user)},
+    )
+    if listener is not None:
+        listener.close()
+    return process
 
 
 def _news(line: bytes) -> Optional[dict[str, Any]]:

@@ -84,6 +84,12 @@ options:
     description: With O(state=migrated), the migrations of the plan. Where others are pending by then, nothing is migrated.
     type: list
     elements: str
+  stays:
+    description:
+      - With O(state=planned) and O(job), for how long who has planned is there to migrate at once, in seconds. Another process does it
+        where that one has gone, or Django would have to be started in another way.
+    type: float
+    default: 0
   backup_directory:
     description:
       - Where to put a backup before migrating; none is made where it is left out.
@@ -267,6 +273,7 @@ ARGUMENTS: dict[str, Any] = {
         "database": {"type": "str", "default": "default"},
         "targets": {"type": "dict"},
         "planned": {"type": "list", "elements": "str"},
+        "stays": {"type": "float", "default": 0},
         "backup_directory": {"type": "path"},
         "keep_backups": {"type": "int", "default": 5},
         "trial_megabytes": {"type": "int", "default": 0},
@@ -293,7 +300,9 @@ def main() -> None:
         if params["state"] == "planned" and params["job"]:
             Migrating(Path(params["job"]), params["name"]).wait_for_former(params["lock_seconds"])
         if params["state"] == "planned" or module.check_mode:
-            plan = run(**how, verb="plan", **request)
+            migrating = Migrating(Path(params["job"]), params["name"]) if params["job"] else None
+            stays = 0 if module.check_mode or migrating is None else params["stays"]
+            plan = run(**how, standby=migrating.standby if migrating else None, stays=stays, verb="plan", **request)
             changed = params["state"] == "migrated" and bool(plan["pending"])
             module.exit_json(changed=changed, **plan)
         migrating = Migrating(Path(params["job"]), params["name"])

@@ -19,6 +19,12 @@ CALLBACK = {
 COLLECTION = "intermission.django."
 PHASES = ("prepare", "plan", "close", "migrate", "activate", "reopen")
 WHENS = ("start", "finished")
+# What a host does in the task in which it notes a phase too
+NOTED_WITH = {
+    "migrate": "Shut | Stop the background workers and the app when what they are doing is done",
+    "activate": "Activate | Switch to the release; where it meets no visitor start it on all hosts, and see it work on the first",
+    "reopen": "Reopen | Note that it runs and answers, and the phase",
+}
 
 
 @dataclass(frozen=True)
@@ -39,9 +45,16 @@ class Point:
 
 
 def noting(phase: str) -> Point:
-    """Give the point at which a deploy is about to note that it goes into a phase; the first is noted with its lock."""
-    name = f"{COLLECTION}django_release : Phase | Note it on the host, if the deploy is still ours"
-    return Point(name, PHASES.index(phase), "start")
+    """Give the point at which a deploy in a window is about to note that it goes into a phase; the first is noted with its lock."""
+    name = NOTED_WITH.get(phase, "Phase | Note it on the host, if the deploy is still ours")
+    return Point(f"{COLLECTION}django_release : {name}", PHASES.index(phase) if phase not in NOTED_WITH else 1, "start")
+
+
+MIGRATES = Point(
+    f"{COLLECTION}django_migrate : Migrate the database, with a backup before, or follow who does so already",
+    1,
+    "start",
+)
 
 
 @dataclass

@@ -20,7 +20,7 @@ from ansible_collections.intermission.django.plugins.module_utils.controller imp
 
 from e2e.shop import NODES, Shop
 from faults.data import losses
-from faults.killing import PHASES, Point, gone_from, noting, watch
+from faults.killing import MIGRATES, PHASES, Point, gone_from, noting, watch
 
 NEEDS_MOUNT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
 
@@ -111,7 +111,9 @@ def test_a9_a_deploy_that_fails_after_one_that_was_killed_goes_back_to_before_bo
     shop: Shop, record: Path, tmp_path: Path, data_is_whole: Callable[[], bool]
 ) -> None:
     """The first has noted its release as live on its hosts; its migrations are taken back with the second one's."""
-    point = Point("intermission.django.django_release : Activate | Note that it runs and answers", 1, "finished")
+    point = Point(
+        "intermission.django.django_release : Reopen | Note that it runs and answers, and the phase", 1, "finished"
+    )
     with shop.visitors(record):
         assert watch(shop, "deploy.yml", tmp_path / "tasks", {"django_release_version": "v2"}, point).killed
         run = shop.deploy("fails_later")
@@ -145,7 +147,7 @@ def test_a9_what_a_host_knows_of_a_deploy_before_it_was_left_behind_is_no_way_ba
     assert shop.versions() == {"1.2"}
 
 
-IT_ANSWERS = "intermission.django.django_release : Activate | Note that it runs and answers"
+IT_ANSWERS = "intermission.django.django_release : Reopen | Note that it runs and answers, and the phase"
 
 
 @pytest.mark.parametrize("point", [noting("activate"), Point(IT_ANSWERS, 1, "finished"), noting("reopen")], ids=str)
@@ -226,7 +228,7 @@ def test_a_database_that_is_gone_in_the_middle(
     database, plan = shop.root / "shop.sqlite3", {"django_release_version": "v2"}
     away = f"mv {database} {gone_database}"
     with shop.visitors(record):
-        run = watch(shop, "deploy.yml", tmp_path / "tasks", plan, noting("migrate"), instead=away).run
+        run = watch(shop, "deploy.yml", tmp_path / "tasks", plan, MIGRATES, instead=away).run
         assert run.status == 2
         assert "the database is another than the one that was planned for: contenttypes.0001_initial" in run.words
         assert "STATE Undoing it failed too, so shop is in a state that has to be looked at" in run.words
@@ -344,7 +346,7 @@ def test_a_full_disk_of_the_database(
         leave_little = (
             f"head -c $(( $(df --output=avail -B1 {place} | tail -n 1) - 200000 )) /dev/zero > {place}/filler"
         )
-        run = watch(shop, "deploy.yml", tmp_path / "tasks", plan, noting("migrate"), instead=leave_little).run
+        run = watch(shop, "deploy.yml", tmp_path / "tasks", plan, MIGRATES, instead=leave_little).run
         assert run.status == 2
         assert "FAILED in the phase migrate of v2" in run.words
         assert "database or disk is full" in run.words

@@ -113,13 +113,13 @@ def told_of(migrating: Migrating) -> dict[str, Any]:
     return record["progress"] or {}
 
 
-def kill(migrating: Migrating) -> None:
-    """End the process and the site's own below it, as a host does that runs out of power."""
+def kill(migrating: Migrating, only_the_sites: bool = False) -> None:
+    """End the process and the site's own below it, as a host does that runs out of power; or that one, as it does out of memory."""
     record = migrating.job.record()
     assert record is not None
     pid = record["process"]["pid"]
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    for process in (pid, *map(int, children)):
+    for process in (*([] if only_the_sites else [pid]), *map(int, children)):
         os.kill(process, signal.SIGKILL)
 
 
@@ -158,6 +158,21 @@ def test_another_deploys_migrating_is_not_taken_for_ones_own(migrated: Project, 
     slow.go_on()
     first.wait(None, 60)
     assert begin(migrated, job, "r2").wait(None, 60)["failure"] == ""
+
+
+@pytest.mark.parametrize("atomic", [True, False])
+def test_that_the_sites_own_process_is_killed_is_told_as_a_failure_in_the_middle(
+    migrated: Project, job: Path, atomic: bool
+) -> None:
+    slow = Waiting(migrated, "0002_slow", "0001_initial", atomic)
+    migrating = begin(migrated, job)
+    wait_until(slow.is_at_it)
+    wait_until(lambda: told_of(migrating).get("migration") == "tea.0002_slow")
+    kill(migrating, only_the_sites=True)
+    told = migrating.wait(None, 60)
+    assert (told["running"], told["failure"], told["started"]) == (False, "signal 9 has ended it", True)
+    assert (told["before"], told["halfway"]) == (["cup.0001_initial", "tea.0001_initial"], not atomic)
+    assert told["backup"]
 
 
 @pytest.mark.parametrize("atomic", [True, False])

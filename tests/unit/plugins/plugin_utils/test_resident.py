@@ -26,6 +26,7 @@ CHECKOUT = Path(__file__).parents[4]
 PLUGINS = CHECKOUT / "plugins"
 MODULES = sorted(path.stem for path in (PLUGINS / "modules").glob("*.py"))
 ON_THE_CONTROLLER = {"report"}
+OF_OTHERS = {"together"}
 Playbook = Callable[..., subprocess.CompletedProcess[str]]
 
 PLAY = """
@@ -47,19 +48,19 @@ PLAY = """
 SECRET = "s" * 43
 
 
-@pytest.mark.parametrize("name", [name for name in MODULES if name not in ON_THE_CONTROLLER])
+@pytest.mark.parametrize("name", [name for name in MODULES if name not in ON_THE_CONTROLLER | OF_OTHERS])
 def test_all_modules_go_this_way(name: str) -> None:
     text = (PLUGINS / f"action/{name}.py").read_text()
     assert "resident import ActionModule" in text or "execute(self, task_vars" in text
     assert f"plugins.modules import {name}\n" in text, "each task's process would import it"
 
 
-@pytest.mark.parametrize("name", [name for name in MODULES if name not in ON_THE_CONTROLLER])
+@pytest.mark.parametrize("name", [name for name in MODULES if name not in ON_THE_CONTROLLER | OF_OTHERS])
 def test_all_modules_know_check_mode(name: str) -> None:
     assert importlib.import_module(f"{resident.COLLECTION}.modules.{name}").ARGUMENTS["supports_check_mode"]
 
 
-@pytest.mark.parametrize("name", [name for name in MODULES if name not in ON_THE_CONTROLLER])
+@pytest.mark.parametrize("name", [name for name in MODULES if name not in ON_THE_CONTROLLER | OF_OTHERS])
 def test_a_module_uses_of_ansible_what_the_stand_in_has(name: str) -> None:
     tree = ast.parse((PLUGINS / f"modules/{name}.py").read_text())
     used = {
@@ -124,8 +125,16 @@ def test_wrong_arguments_are_refused_in_ansibles_words(arguments: dict[str, Any]
     ],
 )
 def test_a_module_that_says_nothing_has_crashed(ran: dict[str, Any], said: str) -> None:
-    answer = resident.answer(ran)
+    (answer,) = resident.answers(ran, 1)
     assert (answer["failed"], answer["msg"]) == (True, said)
+
+
+def test_of_several_modules_those_before_a_crash_are_heard() -> None:
+    ran = {"stdout": '{"changed": true}\n', "stderr": "ValueError: no", "rc": 1}
+    first, second = resident.answers(ran, 3)
+    assert (first, second["msg"]) == ({"changed": True}, "the module crashed: ValueError: no")
+    failed = {"stdout": '{"changed": true}\n{"failed": true, "msg": "no"}\n', "stderr": "", "rc": 1}
+    assert [answer.get("failed", False) for answer in resident.answers(failed, 3)] == [False, True]
 
 
 def test_a_window_opens_without_what_few_windows_need(tmp_path: Path) -> None:
