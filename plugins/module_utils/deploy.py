@@ -21,7 +21,6 @@ from ansible_collections.intermission.django.plugins.module_utils.files import (
     write_file,
 )
 from ansible_collections.intermission.django.plugins.module_utils.job import Job
-from ansible_collections.intermission.django.plugins.module_utils.standby import dismiss, standby_of
 from ansible_collections.intermission.django.plugins.module_utils.state import (
     StateDirectory,
     StateError,
@@ -105,7 +104,7 @@ class DeployRecord:
                     "a deploy from before this host was left behind migrates still: wait for its end, then deploy again"
                 )
             if phase == LAST_PHASE or overtaken:
-                self._forget_migrating()
+                job.forget()
             write_file(self.path, json.dumps({**content, "phase": phase}).encode(), 0o644)
         self._record("deploy phase", holder, phase=phase, release=content.get("release"), **(details or {}))
 
@@ -126,7 +125,7 @@ class DeployRecord:
             if content is None:
                 return False
             if settled:
-                self._forget_migrating()
+                Job(self.directory.migration_file).forget()
             if left_behind:
                 self._leave_behind(left_behind)
             else:
@@ -135,10 +134,6 @@ class DeployRecord:
             sync_directory(self.path.parent)
         self._record("deploy ended", holder, outcome=outcome, release=content.get("release"))
         return True
-
-    def _forget_migrating(self) -> None:
-        Job(self.directory.migration_file).forget()
-        dismiss(standby_of(self.directory.migration_file))
 
     def _leave_behind(self, names: Sequence[str]) -> None:
         write_file(self.left_behind_file, json.dumps(list(names)).encode(), 0o644)

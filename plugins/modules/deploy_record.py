@@ -128,6 +128,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.intermission.django.plugins.module_utils.deploy import DeployRecord, summary
 from ansible_collections.intermission.django.plugins.module_utils.hold import Hold
+from ansible_collections.intermission.django.plugins.module_utils.standby import dismiss, standby_of
 from ansible_collections.intermission.django.plugins.module_utils.state import (
     StateDirectory,
     StateError,
@@ -189,6 +190,8 @@ def main() -> None:
         elif params["state"] == "ended" and not module.check_mode:
             was_ours = record.end(params["outcome"], holder, params["settled"], params["left_behind"])
             summed = summary(directory.journal(SUMMED_ENTRIES)) if was_ours else None
+            if was_ours:
+                dismiss(standby_of(directory.migration_file))
         elif not params["lets_wait"] and record.held(holder) and not module.check_mode:
             Hold(directory).pass_over()
         phase = "prepare" if params["state"] == "begun" else params["phase"]

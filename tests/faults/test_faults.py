@@ -338,6 +338,35 @@ def test_a_full_disk_of_a_host(shop: Shop, record: Path, data_is_whole: Callable
 
 
 @NEEDS_MOUNT
+@pytest.mark.parametrize("node", NODES)
+def test_a_host_that_cannot_note_its_release_when_others_let_visitors_in(
+    shop: Shop, record: Path, tmp_path: Path, data_is_whole: Callable[[], bool], node: str
+) -> None:
+    """What visitors of another host use already is not taken back, and the host stays closed."""
+    place, plan = shop.root / node / "shop", {"django_release_version": "v2"}
+    other = next(name for name in NODES if name != node)
+    spoil = f"mount --bind {place} {place} && mount -o remount,bind,ro {place}"
+    with shop.visitors(record):
+        try:
+            run = watch(shop, "deploy.yml", tmp_path / "tasks", plan, noting("reopen"), instead=spoil).run
+        finally:
+            subprocess.run(["umount", "--lazy", str(place)], check=True)
+        assert run.status == 2
+        assert "FAILED in the phase reopen of v2" in run.words
+        assert "Read-only file system" in run.words
+        assert "STATE shop runs v2. What failed is said above" in run.words
+        assert (shop.ask(other).kind, shop.ask(other).version) == ("app", "2")
+        assert shop.ask(node).kind == "maintenance"
+        assert shop.has_migrated("orders.0002_orderline_total_cents")
+        again = shop.deploy("v2")
+    assert again.status == 0, again.output
+    assert shop.versions() == {"2"}
+    assert [shop.remains(name) for name in NODES] == [[], []]
+    assert seen(shop, record) == {"app 1", "maintenance", "app 2"}
+    assert data_is_whole()
+
+
+@NEEDS_MOUNT
 def test_a_full_disk_of_the_database(
     shop: Shop, record: Path, tmp_path: Path, data_is_whole: Callable[[], bool]
 ) -> None:

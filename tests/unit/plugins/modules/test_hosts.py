@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.intermission.django.plugins.module_utils import preflight
+from ansible_collections.intermission.django.plugins.module_utils import preflight, standby
 from ansible_collections.intermission.django.plugins.module_utils.environment import dump
 from ansible_collections.intermission.django.plugins.module_utils.release import COMPLETE, Releases
 from ansible_collections.intermission.django.plugins.module_utils.setting import EnvironmentSetting
@@ -516,6 +516,21 @@ def test_deploy_record(deploy: RunModule, site: StateDirectory) -> None:
         ended = deploy("ended", check, outcome="done")
         assert (ended["held_by"], (ended["summary"] or {}).get("outcome")) == (None, None if check else "done")
     assert [entry["event"] for entry in site.journal(5)] == ["deploy begun", "deploy phase", "deploy ended"]
+
+
+def test_with_the_deploy_ends_who_stayed_to_migrate(deploy: RunModule, site: StateDirectory) -> None:
+    path = standby.standby_of(site.migration_file)
+    listener = standby.listen(path)
+    assert listener is not None
+    with listener:
+        deploy("begun")
+        deploy("ended", user="bob")
+        assert path.exists()
+        deploy("ended")
+        connection, _ = listener.accept()
+        with connection:
+            assert connection.recv(1) == b""
+    assert not path.exists()
 
 
 def test_who_is_left_behind_is_known_until_a_deploy_takes_all_along(deploy: RunModule) -> None:
