@@ -20,6 +20,7 @@ from ansible_collections.intermission.django.plugins.plugin_utils.resident impor
 
 __all__ = ["ActionModule", "app_hold", "app_service", "app_smoke_test", "release", "systemd_units"]
 
+ARGUMENTS = {"steps": {"type": "list", "elements": "dict", "required": True}}
 # The modules that need nothing else of the controller, and what those need that do
 COMPLETED = {"deploy_record": deploy_record.completed}
 KNOWN = {"app_hold", "app_service", "app_smoke_test", "release", "systemd_units", *COMPLETED}
@@ -33,15 +34,16 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
         """Run the modules."""
         result: dict[str, Any] = super().run(tmp, task_vars)
+        steps = self.validate_argument_spec(ARGUMENTS)[1]["steps"]
         try:
-            wanted = [step for step in map(read, self._task.args.get("steps") or []) if step is not None]
-        except ValueError as error:
+            wanted = [step for step in map(read, steps) if step is not None]
+        except (TypeError, ValueError) as error:
             return {**result, "failed": True, "msg": str(error)}
         return {**result, **merged(execute_all(self, task_vars or {}, wanted))}
 
 
 def read(step: Any) -> tuple[str, dict[str, Any]] | None:
-    """Give the module of a step and its arguments, None where it is not to be done. Raises ValueError."""
+    """Give the module of a step and its arguments, None where it is not to be done. Raises TypeError and ValueError."""
     if isinstance(step, dict):
         named = {name.removeprefix(f"{NAME}."): arguments for name, arguments in step.items() if name != "when"}
         for name, arguments in named.items():

@@ -88,6 +88,7 @@ def test_after_one_that_fails_none_is_done(
             "a step is one of app_hold, ",
         ),
         ({"intermission.django.release": "root=/srv"}, "a step is one of app_hold, "),
+        ({"intermission.django.app_hold": {}, "when": "perhaps"}, "is not a valid boolean"),
     ],
 )
 def test_none_is_done_where_one_is_not_understood(
@@ -99,6 +100,12 @@ def test_none_is_done_where_one_is_not_understood(
     assert ran.returncode != 0
     assert said in " ".join(ran.stdout.split())
     assert words.read_text() == ""
+
+
+def test_a_task_without_steps_is_refused(ansible_playbook: Playbook, settings: dict[str, str]) -> None:
+    ran = ansible_playbook(play([]).replace("steps:", "stages:"), **settings)
+    assert ran.returncode != 0
+    assert "missing required arguments: steps" in " ".join((ran.stdout + ran.stderr).split())
 
 
 def test_check_mode_changes_nothing(ansible_playbook: Playbook, settings: dict[str, str], tmp_path: Path) -> None:
