@@ -39,7 +39,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             wanted = [step for step in map(read, steps) if step is not None]
         except (TypeError, ValueError) as error:
             return {**result, "failed": True, "msg": str(error)}
-        return {**result, **merged(execute_all(self, task_vars or {}, wanted))}
+        return {**result, **merged(execute_all(self, task_vars or {}, wanted) if wanted else [])}
 
 
 def read(step: Any) -> tuple[str, dict[str, Any]] | None:

@@ -399,8 +399,8 @@ VERBS: dict[str, Callable[[dict[str, Any], Tell], dict[str, Any]]] = {
 }
 
 
-def answer(request: dict[str, Any]) -> None:
-    """Do what a request says, and write what comes of it; who reads the news has the result at their end."""
+def answer(request: dict[str, Any]) -> dict[str, Any]:
+    """Do what a request says, and write and give what comes of it; who reads the news has the result at their end."""
     with open(request["news"], "w", encoding="utf-8") as news:
 
         def tell(**facts: Any) -> None:
@@ -410,6 +410,7 @@ def answer(request: dict[str, Any]) -> None:
         result = VERBS[request["verb"]](request, tell)
         with open(request["result"], "w", encoding="utf-8") as stream:
             json.dump(result, stream)
+    return result
 
 
 def identified(identity: Mapping[str, Any], environment: Mapping[str, str]) -> dict[str, Any]:
@@ -446,7 +447,7 @@ def main() -> None:
     request = json.loads(sys.argv[1])
     identity = identified(request["identity"], os.environ)
     set_up_django()
-    answer(request)
-    if request["listener"] is not None:
+    result = answer(request)
+    if request["listener"] is not None and result["pending"]:
         with contextlib.suppress(OSError):
             stand_by(request["listener"], request["stays"], identity)

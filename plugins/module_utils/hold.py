@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, Optional
+from typing import TYPE_CHECKING, Any, Optional
 
 from ansible_collections.intermission.django.plugins.module_utils.controller import machine
 from ansible_collections.intermission.django.plugins.module_utils.files import (
@@ -32,6 +32,9 @@ from ansible_collections.intermission.django.plugins.module_utils.files import (
 from ansible_collections.intermission.django.plugins.module_utils.sockets import connections
 from ansible_collections.intermission.django.plugins.module_utils.state import StateDirectory, StateError, Window
 from ansible_collections.intermission.django.plugins.module_utils.times import format_instant
+
+if TYPE_CHECKING:
+    import subprocess
 
 SOURCE = "its hold"
 CONNECTIONS = re.compile(r"^\s*worker_connections\s+(\d+)", re.MULTILINE)
@@ -135,25 +138,18 @@ class Hold:
             ready()
 
     def _pass_over(self, terms: Terms) -> None:
-        import subprocess  # Most that import this have no hold
-
         with self.directory.locked():
             if not self.directory.flag.exists():
                 window = self._staged(terms)
                 replace_symlink(self.directory.flag, f"windows/{window.id}")
                 self.directory.record("opened", terms.by, SOURCE, window=window.id, reason=window.reason, until=None)
-        stopped = subprocess.run(
-            ["systemctl", "--no-ask-password", "stop", *terms.units],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-        )
+        stopped = _systemctl("stop", terms.units)
         if stopped.returncode != 0:
             raise StateError(
                 f"`systemctl stop {' '.join(terms.units)}` ended with {stopped.returncode}: {stopped.stderr.strip()}"
             )
+        # What was ended while it waited to start counts as failed, of which nobody has to take notice
+        _systemctl("reset-failed", terms.units)
         self.path.unlink()
         sync_directory(self.path.parent)
 
@@ -186,6 +182,19 @@ class Hold:
             fcntl.flock(stream, fcntl.LOCK_EX)
             gone = os.fstat(stream.fileno()).st_nlink == 0
             yield None if gone else _terms(stream.read())
+
+
+def _systemctl(verb: str, units: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    import subprocess  # Most that import this have no hold
+
+    return subprocess.run(
+        ["systemctl", "--no-ask-password", verb, *units],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+    )
 
 
 def most_waiting(configuration: str, files: Optional[int], queue: int) -> int:

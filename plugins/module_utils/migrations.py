@@ -226,7 +226,7 @@ def run(
                 handed = {"request": request, "identity": django_side.identified(identity, environment)}
                 descriptors = [said.fileno(), answer.fileno(), writing]
                 process = None
-                if standby is None or stays or not hand_over(standby, handed, descriptors):
+                if standby is None or request["verb"] == "plan" or not hand_over(standby, handed, descriptors):
                     listener = listen(standby) if standby is not None and stays else None
                     told = {"result": answer.fileno(), "news": writing, "identity": identity, "stays": stays}
                     process = _start(

@@ -23,7 +23,6 @@ WHENS = ("start", "finished")
 NOTED_WITH = {
     "migrate": "Shut | Stop the background workers and the app when what they are doing is done",
     "activate": "Activate | Switch to the release; where it meets no visitor start it on all hosts, and see it work on the first",
-    "reopen": "Reopen | Note that it runs and answers, and the phase",
 }
 
 
@@ -47,7 +46,8 @@ class Point:
 def noting(phase: str) -> Point:
     """Give the point at which a deploy in a window is about to note that it goes into a phase; the first is noted with its lock."""
     name = NOTED_WITH.get(phase, "Phase | Note it on the host, if the deploy is still ours")
-    return Point(f"{COLLECTION}django_release : {name}", PHASES.index(phase) if phase not in NOTED_WITH else 1, "start")
+    alone = [each for each in PHASES[1:] if each not in NOTED_WITH]
+    return Point(f"{COLLECTION}django_release : {name}", alone.index(phase) + 1 if phase in alone else 1, "start")
 
 
 MIGRATES = Point(

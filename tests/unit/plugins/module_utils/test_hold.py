@@ -49,7 +49,7 @@ def systemctl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Systemctl:
     return Systemctl(tmp_path, monkeypatch)
 
 
-STOPS = [f"--no-ask-password stop {' '.join(UNITS)}"]
+STOPS = [f"--no-ask-password {verb} {' '.join(UNITS)}" for verb in ("stop", "reset-failed")]
 
 
 def begun(site: StateDirectory, seconds: float = 1000, most: int = 10) -> Hold:
