@@ -38,11 +38,12 @@ def watched(site: Fleet, record: Path, act: Callable[[], Run | None], at_least: 
     return facts
 
 
-def events_of_last_deploy(host: Host) -> list[str]:
+def last_deploy(host: Host) -> list[dict[str, Any]]:
     """What a web host's journal says of the last deploy that was begun."""
     lines = host.check_output("cat /var/lib/intermission/shop/journal.jsonl").splitlines()
-    events = [json.loads(line)["event"] for line in lines]
-    return events[len(events) - events[::-1].index("deploy begun") :]
+    entries: list[dict[str, Any]] = [json.loads(line) for line in lines]
+    events = [entry["event"] for entry in entries]
+    return entries[len(events) - 1 - events[::-1].index("deploy begun") :]
 
 
 def test_1_a_release_that_does_not_start_never_reaches_a_visitor(site: Fleet, record: Path) -> None:
@@ -68,8 +69,9 @@ def test_3_requests_wait_while_a_rollback_takes_the_schema_back_and_nobody_sees_
     assert set(facts["classes"]) == {"app 2", "app 1"}
     assert site.versions() == {"1"}
     for host in web_hosts:
-        assert {"held", "released"} <= set(events_of_last_deploy(host))
-        assert "opened" not in events_of_last_deploy(host)
+        events = {entry["event"] for entry in last_deploy(host)}
+        assert {"held", "released"} <= events
+        assert "opened" not in events
         assert host.service("shop").is_running
 
 
@@ -122,7 +124,11 @@ def test_7_where_the_controller_dies_while_requests_wait_the_page_takes_over_and
 
     def kill_and_go_on() -> Run:
         dies = site.start_playbook("playbooks/rollback.yml", **hold)
-        wait_until(lambda: all(events_of_last_deploy(host).count("held") for host in web_hosts), "requests wait", 300)
+        wait_until(
+            lambda: all([entry["event"] for entry in last_deploy(host)].count("held") for host in web_hosts),
+            "requests wait",
+            300,
+        )
         dies.kill()
         dies.communicate()
         wait_until(lambda: site.kinds() == {"maintenance"}, "the page takes over")
@@ -159,6 +165,22 @@ def test_8_where_a_release_fails_that_requests_were_let_go_to_the_site_is_closed
     facts = watched(site, record, fail_and_go_on)
     assert set(facts["classes"]) == {"app 1.1", "maintenance", "app 2"}
     assert site.versions() == {"2"}
+
+
+def test_9_the_apps_socket_moves_without_a_migration(site: Fleet, record: Path, web_hosts: list[Host]) -> None:
+    """systemd closes a socket that changes, so that the site is closed for that, and no database is migrated."""
+
+    def move_there_and_back() -> Run:
+        moved = site.deploy("v2", django_release_socket="/run/shop/other.sock")
+        assert moved.status == 0, moved.output
+        assert all(host.socket("unix:///run/shop/other.sock").is_listening for host in web_hosts)
+        return site.deploy("v2")
+
+    facts = watched(site, record, move_there_and_back)
+    assert set(facts["classes"]) == {"maintenance", "app 2"}
+    assert all(host.socket("unix:///run/shop/app.sock").is_listening for host in web_hosts)
+    phases = {entry["phase"] for host in web_hosts for entry in last_deploy(host) if entry["event"] == "deploy phase"}
+    assert phases == {"plan", "close", "activate", "reopen"}
 
 
 def test_a16_the_background_workers_stand_still_while_it_migrates(web_hosts: list[Host]) -> None:

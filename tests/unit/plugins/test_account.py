@@ -165,6 +165,48 @@ def test_hosts_that_were_gone_are_overtaken_where_the_others_serve_something_els
     assert f"OVERTAKEN {overtaken}." in ran.stdout, ran.stdout + ran.stderr
 
 
+WITHOUT_ANSWER = (
+    OVERTAKEN.partition("    - name: Say it")[0].partition("  tasks:")[0]
+    + """
+  tasks:
+    - name: Say it
+      intermission.django.report:
+        text: "{{ inventory_hostname }} {{ __django_release_phase }} {{ __django_release_undoes }}"
+      when: inventory_hostname == 'web1'
+"""
+)
+
+
+@pytest.mark.parametrize(
+    ("lock", "undone"),
+    [
+        ({"unreachable": True}, True),
+        ({"failed": True, "msg": "no"}, True),
+        ({"ours": True, "held_by": None}, True),
+        ({"ours": False, "held_by": {"phase": "reopen"}}, True),
+        ({"ours": True, "held_by": {"phase": "migrate"}}, True),
+        ({"ours": True, "held_by": {"phase": "reopen"}}, False),
+    ],
+    ids=["lost", "failed", "over", "another's", "likewise", "lets visitors in"],
+)
+def test_a_host_is_undone_unless_another_lets_visitors_in(
+    ansible_playbook: Callable[..., subprocess.CompletedProcess[str]], lock: dict[str, Any], undone: bool
+) -> None:
+    own = {"ours": True, "held_by": {"phase": "migrate"}}
+    hosts = {
+        name: {"__django_release_lock": its, "__django_release_here": "", "__django_migrate_run": {"msg": "no"}}
+        for name, its in {"web1": own, "web2": lock}.items()
+    }
+    shared = {
+        "__intermission_hosts": list(hosts),
+        "__intermission_leader": "web1",
+        "__django_release_needs_window": True,
+    }
+    inventory = {"all": {"vars": shared, "children": {"web": {"hosts": hosts}}}}
+    ran = ansible_playbook(WITHOUT_ANSWER, inventory=json.dumps(inventory))
+    assert f"web1 {'migrate' if undone else 'reopen'} {undone}" in ran.stdout, ran.stdout + ran.stderr
+
+
 def test_an_account_claims_no_more_than_is_so(ansible_plays: Plays) -> None:
     """Later plays have the facts of earlier ones, so that those with commands of manage.py come last."""
     managed: dict[str, Any] = {"__django_release_managed": {}}
