@@ -113,20 +113,19 @@ ARGUMENTS: dict[str, Any] = {
 }
 
 
-def main() -> None:
-    """Run the module."""
-    module = AnsibleModule(**ARGUMENTS)
-    params = module.params
+def asked(params: dict[str, Any]) -> dict[str, Any]:
+    """Ask, with validated parameters, and give the module's result."""
     url, host, timeout = params["url"], params["host"], params["timeout"]
     try:
         tls = tls_context(params["validate_certs"], params["ca"] or "")
     except OSError as error:
-        module.fail_json(
-            msg=f"maintenance_window_proof_ca '{params['ca']}' cannot be taken: {error}. Name a file of CA certificates "
-            "in PEM on the host that asks, for instance /etc/ssl/certs/ca-certificates.crt."
-        )
+        return {
+            "failed": True,
+            "msg": f"maintenance_window_proof_ca '{params['ca']}' cannot be taken: {error}. Name a file of CA certificates "
+            "in PEM on the host that asks, for instance /etc/ssl/certs/ca-certificates.crt.",
+        }
     if params["expected"] == "any":
-        module.exit_json(seen=observe(url, host, timeout, tls))
+        return {"seen": observe(url, host, timeout, tls)}
     faults = prove(params["expected"], url, host, params["methods"], params["seconds"], timeout, tls, params["ours"])
     wrong = [f"{method} {url}: {fault}" for method, fault in faults.items() if fault]
     if any(NOT_TRUSTED in fault for fault in wrong):
@@ -134,9 +133,18 @@ def main() -> None:
             "trust its CA with maintenance_window_proof_ca, or set maintenance_window_proof_validate_certs: false"
         )
     if wrong:
-        module.fail_json(msg=f"not proven to be {params['expected']}: " + "; ".join(wrong), seen="unproven")
-    seen = observe(url, host, timeout, tls) if params["expected"] == "shared" else params["expected"]
-    module.exit_json(seen=seen)
+        said = f"not proven to be {params['expected']}: " + "; ".join(wrong)
+        return {"failed": True, "msg": said, "seen": "unproven"}
+    return {"seen": observe(url, host, timeout, tls) if params["expected"] == "shared" else params["expected"]}
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(**ARGUMENTS)
+    result = asked(module.params)
+    if result.get("failed"):
+        module.fail_json(**result)
+    module.exit_json(**result)
 
 
 if __name__ == "__main__":
