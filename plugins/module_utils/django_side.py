@@ -141,11 +141,18 @@ class Judge:
 
 
 def target_nodes(loader: Any, targets: dict[str, str] | None) -> list[tuple[str, str | None]]:
-    """Give the nodes of the migration graph that the plan has to end at."""
+    """Give the nodes of the migration graph that the plan has to end at.
+
+    An app's last migration that is applied is none: where another app's way back leads over it, it would be applied again.
+    """
     leaves: list[tuple[str, str | None]] = loader.graph.leaf_nodes()
     if targets is None:
         return leaves
-    return [(app, targets.get(app)) for app, name in leaves if targets.get(app) != name]
+    return [
+        (app, targets.get(app))
+        for app, name in leaves
+        if targets.get(app) != name or (app, name) not in loader.applied_migrations
+    ]
 
 
 def unknown(alias: str) -> list[str]:
@@ -249,7 +256,8 @@ def refuse_the_unplanned(entries: Sequence[dict[str, Any]], planned: Sequence[st
 def undo(request: dict[str, Any], tell: Tell) -> dict[str, Any]:
     """Take the database back to the migrations ``before``: reverse just the others and apply what is missing, or restore the backup.
 
-    The way is told as ``undone``: ``nothing`` was to be done, ``reversed``, ``restored``, or empty where ``failure`` says why not.
+    The way is told as ``undone``: ``nothing`` was to be done, ``reversed``, ``applied`` after a rollback, ``restored``, or empty where
+    ``failure`` says why not. A rollback takes data away with columns and tables, so that its backup comes first where it may be had.
     """
     from django.db import connections
 
@@ -262,13 +270,15 @@ def undo(request: dict[str, Any], tell: Tell) -> dict[str, Any]:
             differs = before.symmetric_difference(applied(alias))
             entries = pending(alias, last_ones(alias, before)) if differs else []
             one_way = [entry["label"] for entry in entries if entry["backwards"] and not entry["reversible"]]
+            backwards = all(entry["backwards"] for entry in entries)
+            may_restore = bool(request["restores"] and request["backup"])
             if not differs and not request["halfway"]:
                 result["undone"] = "nothing"
-            elif not one_way and not request["halfway"]:
+            elif not one_way and not request["halfway"] and (backwards or not may_restore):
                 tell(stage="reversing", of=len(entries))
                 with limited(database, request), watched(entries, tell, {}):
                     run_migrations(alias, entries, last_ones(alias, before))
-                result["undone"] = "reversed"
+                result["undone"] = "reversed" if backwards else "applied"
             else:
                 why = (
                     f"{', '.join(one_way)} cannot be reversed"

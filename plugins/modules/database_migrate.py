@@ -104,7 +104,7 @@ options:
     type: int
     default: 0
   restores:
-    description: With O(state=undone), whether the backup may be restored where a migration cannot be reversed.
+    description: With O(state=undone), whether the backup may be restored where a migration cannot be reversed, or has taken data away.
     type: bool
     default: false
   lock_seconds:
@@ -239,7 +239,7 @@ halfway:
   returned: with O(state=migrated)
   type: bool
 undone:
-  description: How it was taken back, V(nothing), V(reversed) or V(restored); empty where it was not.
+  description: How it was taken back, V(nothing), V(reversed), V(applied) again where it was a rollback, or V(restored); empty where it was not.
   returned: with O(state=undone)
   type: str
 """

@@ -21,6 +21,11 @@ def rows(project: Project) -> list[str]:
         return [row[0] for row in connection.execute("SELECT name FROM tea_leaf ORDER BY id")]
 
 
+def prices(project: Project) -> list[int]:
+    with sqlite3.connect(project.database) as connection:
+        return [row[0] for row in connection.execute("SELECT price FROM tea_leaf")]
+
+
 def fill(project: Project, *names: str) -> None:
     with sqlite3.connect(project.database) as connection:
         connection.executemany("INSERT INTO tea_leaf (name) VALUES (?)", [(name,) for name in names])
@@ -272,3 +277,17 @@ def test_the_linter_has_its_say(migrated: Project, name: str, expected: tuple[st
     (migrated.path / "django_migration_linter.py").write_text(LINTER)
     migrated.add("tea", name, ADD, after="0001_initial")
     assert way(migrated) == expected
+
+
+def test_what_was_reversed_is_applied_again_or_restored_with_what_was_in_it(migrated: Project) -> None:
+    migrated.add("tea", "0002_price", ADD, after="0001_initial")
+    migrated.migrate()
+    with sqlite3.connect(migrated.database) as connection:
+        connection.execute("INSERT INTO tea_leaf (name, price) VALUES ('oolong', 7)")
+    result = migrated.migrate(targets={"tea": "0001_initial", "cup": "0001_initial"})
+    assert (result["applied"], migrated.tables()["tea_leaf"]) == (["tea.0002_price"], ["id", "name"])
+    again = undo(migrated, result)
+    assert (again["undone"], again["failure"], prices(migrated)) == ("applied", "", [1])
+    migrated.migrate(targets={"tea": "0001_initial", "cup": "0001_initial"})
+    restored = undo(migrated, result, restores=True)
+    assert (restored["undone"], restored["failure"], prices(migrated)) == ("restored", "", [7])
