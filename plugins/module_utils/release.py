@@ -222,20 +222,24 @@ class Releases:
         replace_symlink(self.current, f"releases/{release}")
         return True
 
-    def record_live(self, release: str, environment: str, went_back: bool = False) -> bool:
-        """Note that a release runs and answers, and which was live before it (that is what a rollback goes to).
+    def record_live(self, release: str, environment: str, former: Optional[Mapping[str, str]] = None) -> bool:
+        """Note that a release runs and answers, and which a rollback goes to from here: the one that was live before it.
 
-        After a rollback there is none: the one that it came from is newer, and its migrations are unknown to this one.
+        Another ``former`` is given by who goes back. After a rollback there is none: the one that it came from is newer, and its
+        migrations are unknown to this one.
         """
         live = self.live()
         if (live.get("release"), live.get("environment")) == (release, environment):
             return False
-        former = {name: live.get(name) for name in ("release", "environment")}
-        if went_back:
-            former = {}
-        elif live.get("release") in (None, release):
-            former = live.get("former", {})
-        record = {"release": release, "environment": environment, "former": former, "since": _now()}
+        before = {name: live.get(name) for name in ("release", "environment")}
+        if live.get("release") in (None, release):
+            before = live.get("former", {})
+        record = {
+            "release": release,
+            "environment": environment,
+            "former": before if former is None else former,
+            "since": _now(),
+        }
         write_file(self.live_file, json.dumps(record).encode())
         return True
 

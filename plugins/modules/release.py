@@ -88,10 +88,11 @@ options:
     description: How many releases to keep.
     type: int
     default: 5
-  went_back:
-    description: With O(state=live), whether this was a rollback, after which there is no former release to go back to.
-    type: bool
-    default: false
+  former:
+    description:
+      - With O(state=live), the C(release) and the C(environment) that a rollback goes to from here; empty after a rollback, which has none.
+      - Where it is not given, what was live before.
+    type: dict
   user:
     description: The account that the site's code runs as; this one where it is not named.
     type: str
@@ -178,7 +179,7 @@ ARGUMENTS: dict[str, Any] = {
         "directories": {"type": "list", "elements": "path", "default": []},
         "content": {"type": "str", "default": "", "no_log": True},
         "keep": {"type": "int", "default": 5},
-        "went_back": {"type": "bool", "default": False},
+        "former": {"type": "dict"},
     },
     "required_if": [
         ("state", "unpacked", ("id", "archive")),
@@ -204,7 +205,7 @@ def apply(releases: Releases, params: dict[str, Any]) -> tuple[bool, list[str]]:
     if state == "current":
         return releases.activate(release, environment), []
     if state == "live":
-        return releases.record_live(release, environment, params["went_back"]), []
+        return releases.record_live(release, environment, params["former"]), []
     removed = releases.prune(params["keep"]) if state == "pruned" else []
     return bool(removed), removed
 

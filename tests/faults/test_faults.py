@@ -22,6 +22,15 @@ from e2e.shop import NODES, Shop
 from faults.data import losses
 from faults.killing import MIGRATES, PHASES, Point, gone_from, noting, watch
 
+ENVIRONMENT = {
+    "SHOP_DATABASE": "{{ demo_root }}/shop.sqlite3",
+    "SHOP_STATIC_ROOT": "{{ demo_node }}/shop/shared/static",
+    "SHOP_ALLOWED_HOSTS": "{{ intermission_server_names | join(',') }}",
+    "SHOP_MIDDLEWARE": "1",
+}
+IT_ANSWERS = (
+    "intermission.django.django_release : Activate | See it work on the others too, and note it as the live release"
+)
 NEEDS_MOUNT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
 
 
@@ -111,7 +120,7 @@ def test_a9_a_deploy_that_fails_after_one_that_was_killed_goes_back_to_before_bo
     shop: Shop, record: Path, tmp_path: Path, data_is_whole: Callable[[], bool]
 ) -> None:
     """The first has noted its release as live on its hosts; its migrations are taken back with the second one's."""
-    point = Point("intermission.django.django_release : Reopen | Note that it runs and answers", 1, "finished")
+    point = Point(IT_ANSWERS, 1, "finished")
     with shop.visitors(record):
         assert watch(shop, "deploy.yml", tmp_path / "tasks", {"django_release_version": "v2"}, point).killed
         run = shop.deploy("fails_later")
@@ -143,9 +152,6 @@ def test_a9_what_a_host_knows_of_a_deploy_before_it_was_left_behind_is_no_way_ba
     again = shop.deploy("v1_2")
     assert again.status == 0, again.output
     assert shop.versions() == {"1.2"}
-
-
-IT_ANSWERS = "intermission.django.django_release : Reopen | Note that it runs and answers"
 
 
 @pytest.mark.parametrize("point", [noting("activate"), Point(IT_ANSWERS, 1, "finished"), noting("reopen")], ids=str)
@@ -313,13 +319,7 @@ def move(files: Iterable[Path], place: Path) -> None:
 @pytest.mark.parametrize("what", ["shop/releases", "shop/environments", "state", "shop/shared"])
 def test_a_full_disk_of_a_host(shop: Shop, record: Path, data_is_whole: Callable[[], bool], what: str) -> None:
     place = shop.root / "web2" / what
-    environment = {
-        "SHOP_SECRET_KEY": f"one that no deploy has written, for {what}",
-        "SHOP_DATABASE": "{{ demo_root }}/shop.sqlite3",
-        "SHOP_STATIC_ROOT": "{{ demo_node }}/shop/shared/static",
-        "SHOP_ALLOWED_HOSTS": "{{ intermission_server_names | join(',') }}",
-        "SHOP_MIDDLEWARE": "1",
-    }
+    environment = {**ENVIRONMENT, "SHOP_SECRET_KEY": f"one that no deploy has written, for {what}"}
     with host_on_a_disk(shop, place), shop.visitors(record):
         filler = fill(place)
         run = shop.deploy("v2", django_release_environment=environment)
@@ -358,6 +358,64 @@ def test_a_host_that_cannot_note_the_last_phase_when_others_have(
         assert shop.versions() == {"2"}
     assert [shop.remains(name) for name in NODES] == [[], []]
     assert seen(shop, record) == {"app 1", "maintenance", "app 2"}
+    assert data_is_whole()
+
+
+@contextmanager
+def not_replaceable(file: Path) -> Iterator[None]:
+    """Mount a file on itself, so that no other can be renamed to it."""
+    subprocess.run(["mount", "--bind", str(file), str(file)], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", str(file)], check=True)
+
+
+def live(shop: Shop) -> list[tuple[str, str]]:
+    """Give the release and the environment that each node has as its live ones."""
+    noted = [json.loads((shop.root / node / "shop/live.json").read_text()) for node in NODES]
+    return [(each["release"], each["environment"]) for each in noted]
+
+
+@NEEDS_MOUNT
+def test_a_host_that_cannot_note_which_release_is_live_where_nothing_was_migrated(shop: Shop, record: Path) -> None:
+    """All go back to what they had, the host that has noted the new one too."""
+    had = live(shop)
+    environment = {**ENVIRONMENT, "SHOP_SECRET_KEY": "one that no deploy has written, for live.json"}
+    with shop.visitors(record):
+        with not_replaceable(shop.root / "web2/shop/live.json"):
+            run = shop.deploy("v1", django_release_environment=environment)
+        assert run.status == 2
+        assert "FAILED in the phase activate of v1" in run.words
+        assert live(shop) == had
+        assert [os.readlink(shop.root / node / "shop/environment").rpartition("/")[2] for node in NODES] == [
+            name for _, name in had
+        ]
+        assert shop.versions() == {"1"}
+    assert seen(shop, record) == {"app 1"}
+
+
+@NEEDS_MOUNT
+def test_a_host_that_cannot_note_that_a_rollback_went_back(
+    shop: Shop, record: Path, data_is_whole: Callable[[], bool]
+) -> None:
+    assert shop.deploy("v2").status == 0
+    had = live(shop)
+    with shop.visitors(record):
+        with not_replaceable(shop.root / "web2/shop/live.json"):
+            run = shop.playbook("playbooks/rollback.yml")
+        assert run.status == 2
+        assert "FAILED in the phase activate of the former release" in run.words
+        assert (
+            "What this run had reversed is applied again. What was in the columns and tables that it took away is in"
+            in run.words
+        )
+        assert live(shop) == had
+        assert shop.versions() == {"2"}
+        assert shop.has_migrated("orders.0002_orderline_total_cents")
+        again = shop.playbook("playbooks/rollback.yml")
+        assert again.status == 0, again.output
+        assert shop.versions() == {"1"}
     assert data_is_whole()
 
 

@@ -185,8 +185,16 @@ def test_after_a_rollback_there_is_nothing_to_go_back_to(host: Host) -> None:
     host.go_live("r1")
     host.go_live("r2")
     assert host.releases.live()["former"]["release"] == "r1"
-    assert host.releases.record_live("r1", "e1", went_back=True)
+    assert host.releases.record_live("r1", "e1", former={})
     assert (host.releases.live()["release"], host.releases.live()["former"]) == ("r1", {})
+
+
+def test_who_goes_back_gives_what_there_was_to_go_back_to(host: Host) -> None:
+    for release in ("r1", "r2", "r3"):
+        host.releases.record_live(release, "e1")
+    former = {"release": "r1", "environment": "e1"}
+    assert host.releases.record_live("r2", "e1", former)
+    assert host.releases.live()["former"] == former
 
 
 def test_prune_keeps_the_newest(host: Host) -> None:
