@@ -8,10 +8,14 @@ from typing import Any
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.action import ActionBase
+from ansible_collections.intermission.django.plugins.module_utils.proof import tls_context
 from ansible_collections.intermission.django.plugins.modules import maintenance_proof
 from ansible_collections.intermission.django.plugins.plugin_utils.resident import execute
 
 __all__ = ["ActionModule", "maintenance_proof"]
+
+# The system's certificates are read once, in Ansible's main process, of which each task's process is a fork
+tls_context(True, "")
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]

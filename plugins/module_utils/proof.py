@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from functools import partial
+from functools import lru_cache, partial
 from typing import Optional
 from urllib.parse import SplitResult, urlsplit
 
@@ -75,6 +75,7 @@ class UnixConnection(http.client.HTTPConnection):
         self.sock.connect(self.path)
 
 
+@lru_cache
 def tls_context(validate: bool = True, ca: str = "") -> ssl.SSLContext:
     """Say which certificates are trusted: those of a CA bundle, or the system's where none is named, or any.
 

@@ -195,6 +195,14 @@ class Releases:
             if not file.is_symlink():
                 os.utime(file, (date, date))
 
+    def compile(self, release: str, python: str) -> None:
+        """Compile a release's modules: the site's account may not write there, and would compile them at each start.
+
+        What cannot be compiled may be no module, a template of one for instance. Raises OSError where there is no such interpreter.
+        """
+        command = [python, "-IS", "-m", "compileall", "-qq", str(self.path(release))]
+        subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False, umask=0o022)
+
     def mark_prepared(self, release: str, preparation: str) -> bool:
         """Note that a release has its virtualenv and static files and passed its checks, with this preparation."""
         about = self.describe(release)

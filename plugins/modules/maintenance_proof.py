@@ -117,7 +117,11 @@ def asked(params: dict[str, Any]) -> dict[str, Any]:
     """Ask, with validated parameters, and give the module's result."""
     url, host, timeout = params["url"], params["host"], params["timeout"]
     try:
-        tls = tls_context(params["validate_certs"], params["ca"] or "")
+        tls = (
+            tls_context(params["validate_certs"], params["ca"] or "")
+            if params["ca"] or url.startswith("https:")
+            else None
+        )
     except OSError as error:
         return {
             "failed": True,

@@ -199,6 +199,7 @@ def apply(releases: Releases, params: dict[str, Any]) -> tuple[bool, list[str]]:
         wheelhouse = Path(params["wheelhouse"]) if params["wheelhouse"] else None
         built = releases.build_virtualenv(release, *needs, params["user"], wheelhouse)
         releases.freshen(release)
+        releases.compile(release, params["python"])
         return built, []
     if state == "prepared":
         return releases.mark_prepared(release, params["preparation"]), []

@@ -11,6 +11,7 @@ import tarfile
 import time
 import zipfile
 from collections.abc import Callable
+from importlib.util import cache_from_source
 from pathlib import Path
 from typing import Any
 
@@ -293,6 +294,18 @@ def test_the_apps_account_can_enter_a_release_whatever_roots_umask_is(host: Host
         assert os.umask(before) == 0o077
     for directory in ("", "shop", "shop/settings"):
         assert (host.releases.path("r1") / directory).stat().st_mode & 0o777 == 0o755
+
+
+def test_modules_are_compiled_where_the_sites_account_cannot_write(host: Host) -> None:
+    host.unpack("r1", {"shop/wsgi.py": "application = None\n", "template/app.py": "{{ name }} = class\n"})
+    release = host.releases.path("r1")
+    before = os.umask(0o077)
+    host.releases.compile("r1", sys.executable)
+    os.umask(before)
+    compiled = list(release.rglob("*.pyc"))
+    assert compiled == [Path(cache_from_source(str(release / "shop/wsgi.py")))]
+    assert compiled[0].stat().st_mode & 0o777 == 0o644
+    assert compiled[0].parent.stat().st_mode & 0o777 == 0o755
 
 
 def test_the_virtualenv_is_shared_by_releases_of_the_same_requirements(host: Host) -> None:
