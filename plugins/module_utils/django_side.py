@@ -269,29 +269,27 @@ def undo(request: dict[str, Any], tell: Tell) -> dict[str, Any]:
         with database.lock(request["lock_seconds"], lambda holder: tell(stage="waiting", holder=holder)):
             differs = before.symmetric_difference(applied(alias))
             entries = pending(alias, last_ones(alias, before)) if differs else []
-            one_way = [entry["label"] for entry in entries if entry["backwards"] and not entry["reversible"]]
             backwards = all(entry["backwards"] for entry in entries)
+            hindered = hindrance(alias, entries, before) or (
+                "a part of a migration may be in the database" if request["halfway"] else ""
+            )
             may_restore = bool(request["restores"] and request["backup"])
-            if not differs and not request["halfway"]:
+            if not differs and not hindered:
                 result["undone"] = "nothing"
-            elif not one_way and not request["halfway"] and (backwards or not may_restore):
+            elif not hindered and (backwards or not may_restore):
                 tell(stage="reversing", of=len(entries))
                 with limited(database, request), watched(entries, tell, {}):
                     run_migrations(alias, entries, last_ones(alias, before))
+                forget_squashes(alias, before)
                 result["undone"] = "reversed" if backwards else "applied"
             else:
-                why = (
-                    f"{', '.join(one_way)} cannot be reversed"
-                    if one_way
-                    else "a part of a migration may be in the database"
-                )
                 if not request["restores"]:
                     raise DatabaseFault(
-                        f"{why}, and the backup is restored only with django_migrate_restore: true, and where no visitor's request "
-                        "has been let go to the new version"
+                        f"{hindered}, and the backup is restored only with django_migrate_restore: true, and where no visitor's "
+                        "request has been let go to the new version"
                     )
                 if not request["backup"]:
-                    raise DatabaseFault(f"{why}, and there is no backup")
+                    raise DatabaseFault(f"{hindered}, and there is no backup")
                 tell(stage="restoring")
                 connections[alias].close()
                 database.recover(request["backup"])
@@ -306,15 +304,54 @@ def undo(request: dict[str, Any], tell: Tell) -> dict[str, Any]:
     return result
 
 
+def hindrance(alias: str, entries: Sequence[dict[str, Any]], before: set[str]) -> str:
+    """Say why the migrations that are there cannot be taken back to those before; nothing where they can."""
+    replaced = replacements(alias)
+    back = [entry["label"] for entry in entries if entry["backwards"]]
+    wrong = [label for label in back if before & {label, *replaced.get(label, ())}]
+    if wrong:
+        return f"the way back leads over {', '.join(wrong)}, of which a part was there before"
+    one_way = [entry["label"] for entry in entries if entry["backwards"] and not entry["reversible"]]
+    return f"{', '.join(one_way)} cannot be reversed" if one_way else ""
+
+
+def replacements(alias: str) -> dict[str, set[str]]:
+    """Give the migrations that each squashed one stands for."""
+    from django.db import connections
+    from django.db.migrations.loader import MigrationLoader
+
+    known = MigrationLoader(connections[alias]).disk_migrations
+    return {
+        f"{app}.{name}": {".".join(replaced) for replaced in migration.replaces}
+        for (app, name), migration in known.items()
+        if migration.replaces
+    }
+
+
+def forget_squashes(alias: str, before: set[str]) -> None:
+    """Take away the records of squashed migrations that Django made itself, because all that they stand for was there before."""
+    from django.db import connections
+    from django.db.migrations.recorder import MigrationRecorder
+
+    recorder = MigrationRecorder(connections[alias])
+    for label, replaced in replacements(alias).items():
+        if label not in before and replaced <= before:
+            recorder.record_unapplied(*label.split(".", 1))
+
+
 def last_ones(alias: str, labels: set[str]) -> dict[str, str]:
-    """Give the last migration of each app among these labels, as the targets of ``pending``."""
+    """Give the last migration of each app among these labels, as the targets of ``pending``.
+
+    A squashed one is among them where all that it stands for is.
+    """
     from django.db import connections
     from django.db.migrations.executor import MigrationExecutor
 
     executor = MigrationExecutor(connections[alias])
     everything = executor.migration_plan(executor.loader.graph.leaf_nodes(), clean_start=True)
+    there = {label for label, replaced in replacements(alias).items() if replaced <= labels} | labels
     named = ((migration.app_label, migration.name) for migration, _backwards in everything)
-    return {app: name for app, name in named if f"{app}.{name}" in labels}
+    return {app: name for app, name in named if f"{app}.{name}" in there}
 
 
 def run_migrations(alias: str, planned: Sequence[dict[str, Any]], targets: dict[str, str] | None) -> None:

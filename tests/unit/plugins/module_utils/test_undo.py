@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from django_project import ADD, ADD_MORE, FAIL, ONE_WAY, Project
+from django_project import ADD, ADD_MORE, CREATE, FAIL, ONE_WAY, Project
 
 pytestmark = pytest.mark.programs
 
@@ -291,3 +291,42 @@ def test_what_was_reversed_is_applied_again_or_restored_with_what_was_in_it(migr
     migrated.migrate(targets={"tea": "0001_initial", "cup": "0001_initial"})
     restored = undo(migrated, result, restores=True)
     assert (restored["undone"], restored["failure"], prices(migrated)) == ("restored", "", [7])
+
+
+def squash(project: Project) -> None:
+    """Squash the two migrations of the app, which has both."""
+    (project.path / "tea/migrations/0001_squashed.py").write_text(f"""
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+    replaces = [("tea", "0001_initial"), ("tea", "0002_price")]
+    dependencies = []
+    operations = [{CREATE}, {ADD}]
+""")
+
+
+@pytest.mark.parametrize("restores", [False, True])
+def test_what_is_squashed_only_is_not_taken_back(migrated: Project, restores: bool) -> None:
+    migrated.add("tea", "0002_price", ADD, after="0001_initial")
+    migrated.migrate()
+    squash(migrated)
+    migrated.add("cup", "0002_more", ADD_MORE, after="0001_initial")
+    result = migrated.migrate()
+    assert result["applied"] == ["cup.0002_more"]
+    undone = undo(migrated, result, restores=restores)
+    assert (undone["undone"], undone["failure"]) == ("reversed", "")
+    assert migrated.tables() == {"cup_leaf": ["id", "name"], "tea_leaf": ["id", "name", "price"]}
+    assert undo(migrated, result)["undone"] == "nothing"
+
+
+def test_the_way_back_does_not_lead_over_what_was_there_before(migrated: Project) -> None:
+    """Of a squash that stands for a migration from before and for one of this run."""
+    migrated.add("tea", "0002_price", ADD, after="0001_initial")
+    result = migrated.migrate()
+    squash(migrated)
+    undone = undo(migrated, result)
+    assert undone["failure"].startswith("the way back leads over tea.0001_squashed, of which a part was there before")
+    assert migrated.tables()["tea_leaf"] == ["id", "name", "price"]
+    assert undo(migrated, result, restores=True)["undone"] == "restored"
+    assert migrated.tables()["tea_leaf"] == ["id", "name"]
