@@ -26,7 +26,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
         """Ask; of a fleet each question would start a Python on the controller."""
         result: dict[str, Any] = super().run(tmp, task_vars)
-        if self._connection.transport != "local" or self._connection.become is not None:
+        if self._connection.transport != "local" or self._connection.become or any(self._task.environment or []):
             return {**result, **execute(self, task_vars or {}, self._task.args)}
         given = ArgumentSpecValidator(maintenance_proof.ARGUMENTS["argument_spec"]).validate(dict(self._task.args))
         if given.error_messages:

@@ -88,6 +88,7 @@ seen:
 """
 
 from typing import Any
+from urllib.parse import urlsplit
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.intermission.django.plugins.module_utils.proof import (
@@ -117,11 +118,8 @@ def asked(params: dict[str, Any]) -> dict[str, Any]:
     """Ask, with validated parameters, and give the module's result."""
     url, host, timeout = params["url"], params["host"], params["timeout"]
     try:
-        tls = (
-            tls_context(params["validate_certs"], params["ca"] or "")
-            if params["ca"] or url.startswith("https:")
-            else None
-        )
+        needed = params["ca"] or urlsplit(url).scheme == "https"
+        tls = tls_context(params["validate_certs"], params["ca"] or "") if needed else None
     except OSError as error:
         return {
             "failed": True,

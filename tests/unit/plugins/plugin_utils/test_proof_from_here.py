@@ -16,12 +16,14 @@ pytestmark = pytest.mark.programs
 Playbook = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def play(become: bool = False, **arguments: Any) -> str:
+def play(become: bool = False, environment: dict[str, str] | None = None, **arguments: Any) -> str:
     wanted = {"host": "shop.example", "seconds": 0, **arguments}
-    tasks = [
+    tasks: list[dict[str, Any]] = [
         {"intermission.django.maintenance_proof": wanted, "register": "answer"},
         {"ansible.builtin.debug": {"var": "answer"}},
     ]
+    if environment:
+        tasks[0]["environment"] = environment
     return yaml.dump([{"hosts": "all", "gather_facts": False, "connection": "local", "become": become, "tasks": tasks}])
 
 
@@ -56,6 +58,19 @@ def test_another_account_asks_by_the_module(
         **settings,
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "seen: closed" in ran.stdout
+    assert (tmp_path / "remote/intermission").is_dir()
+
+
+def test_where_the_task_has_an_environment_it_holds(
+    ansible_playbook: Playbook, settings: dict[str, str], tmp_path: Path, serve: Any, closed_answer: bytes
+) -> None:
+    server = serve(closed_answer)
+    ran = ansible_playbook(
+        play(environment={"SSL_CERT_FILE": "/none"}, url=server.url, expected="closed"),
+        ANSIBLE_PYTHON_INTERPRETER=sys.executable,
+        **settings,
+    )
     assert "seen: closed" in ran.stdout
     assert (tmp_path / "remote/intermission").is_dir()
 
