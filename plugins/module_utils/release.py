@@ -68,6 +68,7 @@ print(json.dumps({
     "glibc": version if libc == "glibc" else "",
 }))
 """
+UNCOMPILED = ("static", "__pycache__")
 
 
 class ReleaseError(Exception):
@@ -97,6 +98,13 @@ class Releases:
     def describe(self, release: str) -> dict[str, Any]:
         """Read what is known of a release: ``{}`` where it is not there or not whole."""
         return _read_json(self.path(release) / ".release.json")
+
+    def versions(self) -> dict[str, str]:
+        """Name the versions of the live release and of the former one, by their ids, as far as they are there."""
+        live = self.live()
+        ids = (live.get("release"), live.get("former", {}).get("release"))
+        known = {release: self.describe(release).get("version", "") for release in ids if release}
+        return {release: version for release, version in known.items() if version}
 
     def current_id(self) -> Optional[str]:
         """Give the id of the release that ``current`` points to, None before the first."""
@@ -195,13 +203,32 @@ class Releases:
             if not file.is_symlink():
                 os.utime(file, (date, date))
 
+    def forget_preparations(self, release: str) -> None:
+        """Forget that others are ready to run: what this one's commands write, its static files, takes the place of theirs."""
+        for record in self.directory.glob("*/.release.json"):
+            about = _read_json(record)
+            if about.get("prepared") and record.parent.name != release:
+                write_file(record, json.dumps({**about, "prepared": False}).encode())
+
     def compile(self, release: str, python: str) -> None:
         """Compile a release's modules: the site's account may not write there, and would compile them at each start.
 
-        What cannot be compiled may be no module, a template of one for instance. Raises OSError where there is no such interpreter.
+        Nothing that a link leads to, which the account may have made, nor what is collected as static files. What cannot be compiled
+        may be no module, a template of one for instance. Raises OSError where there is no such interpreter.
         """
-        command = [python, "-IS", "-m", "compileall", "-qq", str(self.path(release))]
-        subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False, umask=0o022)
+        modules = []
+        for directory, names, files in os.walk(self.path(release)):
+            names[:] = [name for name in names if name not in UNCOMPILED]
+            if not os.path.islink(os.path.join(directory, "__pycache__")):
+                paths = (os.path.join(directory, name) for name in files if name.endswith(".py"))
+                modules += [path for path in paths if "\n" not in path and stat.S_ISREG(os.lstat(path).st_mode)]
+        subprocess.run(
+            [python, "-IS", "-m", "compileall", "-qq", "-i", "-"],
+            input="\n".join(modules).encode(errors="surrogateescape"),
+            capture_output=True,
+            check=False,
+            umask=0o022,
+        )
 
     def mark_prepared(self, release: str, preparation: str) -> bool:
         """Note that a release has its virtualenv and static files and passed its checks, with this preparation."""

@@ -123,6 +123,10 @@ live:
   description: What was last activated and answered.
   returned: always
   type: dict
+versions:
+  description: The names of the live release's version and of the former one's, by their ids, as far as they are there.
+  returned: always
+  type: dict
 closed_by_setting:
   description: Whether C(MAINTENANCE_MODE) is on for the app, in the file of its own that the role writes.
   returned: always
@@ -198,10 +202,11 @@ def apply(releases: Releases, params: dict[str, Any]) -> tuple[bool, list[str]]:
         needs = (params["requirements"], params["python"], params["extra_packages"])
         wheelhouse = Path(params["wheelhouse"]) if params["wheelhouse"] else None
         built = releases.build_virtualenv(release, *needs, params["user"], wheelhouse)
+        releases.forget_preparations(release)
         releases.freshen(release)
-        releases.compile(release, params["python"])
         return built, []
     if state == "prepared":
+        releases.compile(release, params["python"])
         return releases.mark_prepared(release, params["preparation"]), []
     if state == "current":
         return releases.activate(release, environment), []
@@ -268,6 +273,7 @@ def main() -> None:
         diff={"before": "", "after": "".join(f"{path}\n" for path in made)},
         current=releases.current_id(),
         live=releases.live(),
+        versions=releases.versions(),
         closed_by_setting=closed_by_setting,
         closing_by_setting=closing_by_setting,
         removed=removed,

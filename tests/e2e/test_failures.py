@@ -80,7 +80,7 @@ def test_a_release_that_does_not_start_costs_visitors_nothing(lone: Shop, record
         run = lone.deploy("does_not_start")
     assert run.status == 2
     assert (
-        "STATE This run has left the database as it was. shop serves the version from before; this run has renewed"
+        "STATE This run has left the database as it was. shop serves the version from before, v1; this run has renewed"
         in run.words
     )
     assert "what check and collectstatic --noinput wrote." in run.words

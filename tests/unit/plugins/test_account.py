@@ -37,7 +37,9 @@ ACCOUNT = f"""
     __django_release_is_back: false
     __django_release_overtaken_hosts: []
     __django_release_needs_window: true
-    django_release_on_failure: hold
+    __django_release_policy: hold
+    __django_release_rolls_back: false
+    __django_release_known: {{live: {{release: abc}}, versions: {{abc: v1}}}}
   tasks:
     - name: Note it on the host
       ansible.builtin.set_fact:
@@ -212,7 +214,7 @@ def test_an_account_claims_no_more_than_is_so(ansible_plays: Plays) -> None:
     managed: dict[str, Any] = {"__django_release_managed": {}}
     facts = {
         "shop serves what it served before.": {"__maintenance_page_installed": {"changed": False}},
-        "shop serves the version from before; this run has renewed Nginx's gate and pages.": {
+        "shop serves the version from before, v1; this run has renewed Nginx's gate and pages.": {
             "__maintenance_page_installed": {"changed": True}
         },
         "has renewed Nginx's gate and pages, and what check and collectstatic --noinput wrote.": managed,
@@ -232,6 +234,48 @@ def test_an_account_claims_no_more_than_is_so(ansible_plays: Plays) -> None:
     plays = {said: account(variables, __django_release_flag_now=off, **its) for said, its in facts.items()}
     for said, printed in ansible_plays(plays).items():
         assert said in printed
+
+
+def test_an_account_of_a_rollback_says_what_the_database_has_gone_back_over_and_how_to_go_on(
+    ansible_plays: Plays,
+) -> None:
+    variables = {
+        "__django_release_phase": "activate",
+        "__django_release_migrated": True,
+        "__django_release_rolls_back": True,
+        "__django_release_label": "v1",
+        "__django_release_known": {"live": {"release": "def"}, "versions": {"def": "v2", "abc": "v1"}},
+        "__django_migrate_result": {**RESULT, "failed_migration": None},
+    }
+    undone = {
+        "__django_release_touched": True,
+        "__django_release_is_back": True,
+        "__django_migrate_undone": {"undone": "applied"},
+        "__django_release_nothing_is_live": False,
+        "__django_release_goes_back": True,
+        "__django_release_stays_closed": False,
+    }
+    plays = {
+        "closed": account(variables),
+        "undone": account({**variables, **undone}, __django_release_flag_now={"status": {"on": False}}),
+        "undoing failed": account({**variables, **undone}, __django_release_undo_failure="web1: it fails"),
+    }
+    said = {name: " ".join(printed.split()) for name, printed in ansible_plays(plays).items()}
+    again = "roll back again: ansible-playbook playbooks/rollback.yml"
+    assert "FAILED in the phase activate of v1 (abc)" in said["closed"]
+    assert "The database has gone back over (tea.0002), and v1 is not proven to work." in said["closed"]
+    assert (
+        "roll back again, and the site opens when that succeeds: ansible-playbook playbooks/rollback.yml"
+        in said["closed"]
+    )
+    assert "as tea, and deploy v2:" in said["closed"]
+    applied = (
+        "What this run had reversed is applied again. What was in the columns and tables that it took away is in"
+        " /b/shop.dump on localhost."
+    )
+    assert f"STATE {applied} shop serves what it served before. NEXT Mend what failed, and {again}" in said["undone"]
+    assert f"web1: it fails {applied} Closed: localhost. Open: none." in said["undoing failed"]
+    assert f"maintenance_status.yml Mend what failed, and {again}" in said["undoing failed"]
 
 
 FAILURE = """

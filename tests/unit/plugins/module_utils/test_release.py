@@ -154,6 +154,21 @@ def test_what_is_not_there_is_not_activated(host: Host, release: str, environmen
     assert host.releases.is_current("r1", "e1")
 
 
+def test_of_two_releases_the_one_whose_commands_ran_last_is_prepared(host: Host) -> None:
+    for release in ("r1", "r2"):
+        host.unpack(release)
+        host.releases.forget_preparations(release)
+        host.releases.mark_prepared(release, "p1")
+    assert [host.releases.describe(release)["prepared"] for release in ("r1", "r2")] == [False, "p1"]
+
+
+def test_the_versions_of_the_live_release_and_the_former_one_are_named(host: Host) -> None:
+    assert host.releases.versions() == {}
+    for release in ("r1", "r2", "r3"):
+        host.go_live(release)
+    assert host.releases.versions() == {"r2": "version of r2", "r3": "version of r3"}
+
+
 def test_prepared_counts_for_one_environment(host: Host) -> None:
     host.unpack("r1")
     assert host.releases.mark_prepared("r1", "e1")
@@ -297,12 +312,26 @@ def test_the_apps_account_can_enter_a_release_whatever_roots_umask_is(host: Host
 
 
 def test_modules_are_compiled_where_the_sites_account_cannot_write(host: Host) -> None:
-    host.unpack("r1", {"shop/wsgi.py": "application = None\n", "template/app.py": "{{ name }} = class\n"})
+    module = "application = None\n"
+    files = {
+        "shop/wsgi.py": module,
+        "template/app.py": "{{ name }} = class\n",
+        "shop/static/demo.py": module,
+        "linked/a.py": module,
+    }
+    host.unpack("r1", files)
     release = host.releases.path("r1")
+    elsewhere = host.root / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "secret.py").write_text(module)
+    (release / "linked/__pycache__").symlink_to(elsewhere)
+    (release / "shop/secret.py").symlink_to(elsewhere / "secret.py")
+    (release / ".venv").symlink_to(elsewhere)
     before = os.umask(0o077)
     host.releases.compile("r1", sys.executable)
     os.umask(before)
     compiled = list(release.rglob("*.pyc"))
+    assert sorted(path.name for path in elsewhere.iterdir()) == ["secret.py"]
     assert compiled == [Path(cache_from_source(str(release / "shop/wsgi.py")))]
     assert compiled[0].stat().st_mode & 0o777 == 0o644
     assert compiled[0].parent.stat().st_mode & 0o777 == 0o755

@@ -232,7 +232,15 @@ def release(run_module: RunModule, tmp_path: Path) -> RunModule:
 
 def test_the_states_of_a_release(release: RunModule, tmp_path: Path) -> None:
     current = tmp_path / "srv" / "current"
-    nothing = {"changed": False, "known": {}, "runnable": False, "current": None, "live": {}, "removed": []}
+    nothing = {
+        "changed": False,
+        "known": {},
+        "runnable": False,
+        "current": None,
+        "live": {},
+        "versions": {},
+        "removed": [],
+    }
     assert release("told") == {
         **nothing,
         "closed_by_setting": False,
