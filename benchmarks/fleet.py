@@ -62,6 +62,14 @@ STRAIGHT = """\
       ansible.builtin.command: test -e {{ straight }}/on
       changed_when: false
 """
+# As little as Ansible can do with a module on each host
+LEAST = """\
+- hosts: all
+  gather_facts: false
+  tasks:
+    - name: Answer
+      ansible.builtin.ping:
+"""
 SSHD = """\
 Port {port}
 HostKey {folder}/host_key
@@ -101,13 +109,13 @@ def measure(folder: Path) -> list[Row]:
     if done.returncode != 0:
         raise BrokenRunError("closing a fleet could not be measured; what failed stands above")
     found = json.loads(done.stdout)
-    straight = Run(**found["straight"])
+    straight, least = Run(**found["straight"]), Run(**found["least"])
     ours = {int(count): [Run(**run) for run in runs] for count, runs in found["ours"].items()}
-    return rows(straight, ours)
+    return rows(straight, least, ours)
 
 
-def rows(straight: Run, ours: Mapping[int, Sequence[Run]]) -> list[Row]:
-    """Compare the playbook that is written by hand on ``MANY`` hosts with ours, and ours on fewer and on more hosts."""
+def rows(straight: Run, least: Run, ours: Mapping[int, Sequence[Run]]) -> list[Row]:
+    """Compare ours on ``MANY`` hosts with the playbook written by hand, with the least, and with ours on fewer and on more hosts."""
     seconds = {count: statistics.median(run.seconds for run in runs) for count, runs in ours.items()}
     controller = {count: statistics.median(run.controller for run in runs) / count for count, runs in ours.items()}
     others = statistics.median(run.others for run in ours[MANY]) / MANY
@@ -127,6 +135,12 @@ def rows(straight: Run, ours: Mapping[int, Sequence[Run]]) -> list[Row]:
             " ms",
             f"the playbook that people write: {1000 * straight.controller / MANY:.0f} ms",
             Bound(50, unit=" ms"),
+        ),
+        value_row(
+            "  for comparison: one task of ansible.builtin.ping, with the same settings",
+            1000 * least.controller / MANY,
+            " ms",
+            f"{least.seconds:.1f} s",
         ),
         value_row(
             "  the CPU time of each host",
@@ -169,8 +183,11 @@ def main(folder: Path) -> None:
         for count in (FEW, MANY, MOST):
             inventory = write_inventory(folder, count)
             ours[count] = list(close_often(folder, inventory, ROUNDS[count]))
-        straight = run_straight(folder, write_inventory(folder, MANY))
-    print(json.dumps({"straight": asdict(straight), "ours": {n: [*map(asdict, runs)] for n, runs in ours.items()}}))
+        inventory = write_inventory(folder, MANY)
+        least = run_least(folder, inventory)
+        straight = run_straight(folder, inventory)
+    found = {"straight": asdict(straight), "least": asdict(least)}
+    print(json.dumps({**found, "ours": {count: [*map(asdict, runs)] for count, runs in ours.items()}}))
 
 
 @contextmanager
@@ -249,6 +266,15 @@ def close_often(folder: Path, inventory: Path, rounds: int) -> Iterator[Run]:
             path.unlink()
         if number > 0:
             yield closed
+
+
+def run_least(folder: Path, inventory: Path) -> Run:
+    """Ask all hosts for an answer, with the project's settings of Ansible; once more than what counts, which connects to them."""
+    playbook = folder / "least.yml"
+    playbook.write_text(LEAST)
+    environment = {"ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg")}
+    run_playbook(folder, playbook, inventory, environment)
+    return run_playbook(folder, playbook, inventory, environment)
 
 
 def run_straight(folder: Path, inventory: Path) -> Run:

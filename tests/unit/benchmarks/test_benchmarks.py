@@ -145,10 +145,11 @@ def test_closing_a_fleet_is_judged_by_the_median_for_each_host() -> None:
         MANY: [Run(9.0, 4.0, 10.0, 2048), Run(10.0, 4.5, 11.0, 2048), Run(99.0, 9.0, 12.0, 2048)],
         MOST: [Run(60.0, 20.0, 50.0, 4096)],
     }
-    found = rows(Run(110.0, 60.0, 200.0, 1024), ours)
+    found = rows(Run(110.0, 60.0, 200.0, 1024), Run(8.0, 3.5, 9.0, 1024), ours)
     assert [(row.found, row.verdict) for row in found] == [
         ("11.000", "MISSED"),
         ("45.0 ms", "ok"),
+        ("35.0 ms", ""),
         ("110.0 ms", ""),
         ("1.000", ""),
         ("1.200", "MISSED"),
