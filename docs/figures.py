@@ -22,6 +22,10 @@ FIGURES = {
     "100 hosts are closed: the playbook that people write": (
         "Time to close 100 hosts by the playbook that people write: as a multiple of `maintenance_on.yml`'s"
     ),
+    "a deploy with a migration closes the site": (
+        "How long a deploy with a migration closes two hosts, beside the migration's own time"
+    ),
+    "a deploy without a migration closes the site": "How long a deploy without one does",
 }
 
 
