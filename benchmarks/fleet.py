@@ -222,12 +222,16 @@ def sshd(folder: Path) -> Iterator[None]:
 
 def write_inventory(folder: Path, count: int) -> Path:
     """Describe so many hosts, each with a state directory that has the site's pages."""
-    hosts = {f"web{number}": {"ansible_host": address(number)} for number in range(count)}
-    for name in hosts:
-        state = folder / "hosts" / name / "state"
-        if not state.exists():
-            shutil.copytree(folder / "state", state)
-    place = f"{folder}/hosts/{{{{ inventory_hostname }}}}"
+    hosts = {}
+    for number in range(count):
+        place = folder / "hosts" / f"web{number}"
+        hosts[f"web{number}"] = {
+            "ansible_host": address(number),
+            "intermission_state_root": str(place / "state"),
+            "straight": str(place / "straight"),
+        }
+        if not (place / "state").exists():
+            shutil.copytree(folder / "state", place / "state")
     variables = {
         "ansible_user": "root",
         "ansible_port": PORT,
@@ -239,9 +243,7 @@ def write_inventory(folder: Path, count: int) -> Path:
         "intermission_site": NAME,
         "intermission_server_names": [HOST],
         "intermission_platform": "command",
-        "intermission_state_root": f"{place}/state",
         "maintenance_window_proof": False,  # No Nginx is there to be asked, and the other playbook asks none
-        "straight": f"{place}/straight",
     }
     inventory = folder / f"{count}.json"
     inventory.write_text(json.dumps({"all": {"children": {NAME: {"hosts": hosts, "vars": variables}}}}))

@@ -24,6 +24,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         """Run the module."""
         result: dict[str, Any] = super().run(tmp, task_vars)
         beside = dict(self._task.args)
+        if beside.get("options") == {}:
+            return {**result, "changed": False, "skipped": True}
         options = beside.pop("options", None) or {}
         if not isinstance(options, dict):
             return {**result, "failed": True, "msg": "options is not a mapping of the module's other options"}

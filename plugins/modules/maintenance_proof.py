@@ -114,7 +114,7 @@ ARGUMENTS: dict[str, Any] = {
 }
 
 
-def asked(params: dict[str, Any]) -> dict[str, Any]:
+def answered(params: dict[str, Any]) -> dict[str, Any]:
     """Ask, with validated parameters, and give the module's result."""
     url, host, timeout = params["url"], params["host"], params["timeout"]
     try:
@@ -143,7 +143,7 @@ def asked(params: dict[str, Any]) -> dict[str, Any]:
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(**ARGUMENTS)
-    result = asked(module.params)
+    result = answered(module.params)
     if result.get("failed"):
         module.fail_json(**result)
     module.exit_json(**result)

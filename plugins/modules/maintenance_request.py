@@ -104,10 +104,8 @@ SCHEDULED = (
 )
 
 
-def main() -> None:
-    """Run the module."""
-    module = AnsibleModule(**ARGUMENTS)
-    params = module.params
+def answered(params: dict[str, Any]) -> dict[str, Any]:
+    """Work the window out, with validated parameters, and give the module's result."""
     now = datetime.now(timezone.utc)
     request: dict[str, Any]
     try:
@@ -116,8 +114,17 @@ def main() -> None:
         else:
             request = window_request(params["name"], params["duration"], params["until"], now)
     except ValueError as error:
-        module.fail_json(msg=f"{error}. {SCHEDULED if params['begins'] else FROM_NOW}")
-    module.exit_json(**request, by=user(), **{"from": socket.gethostname()})
+        return {"failed": True, "msg": f"{error}. {SCHEDULED if params['begins'] else FROM_NOW}"}
+    return {**request, "by": user(), "from": socket.gethostname()}
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(**ARGUMENTS)
+    result = answered(module.params)
+    if result.get("failed"):
+        module.fail_json(**result)
+    module.exit_json(**result)
 
 
 if __name__ == "__main__":

@@ -119,7 +119,8 @@ options:
     default: unknown
   options:
     description:
-      - More of these options, in one mapping. What stands beside it goes before what is in it.
+      - More of these options, in one mapping. What stands beside it goes before what is in it. With an empty one the task is skipped, for
+        less than a condition costs.
       - A task compiles each template that it has anew for each host. Over many hosts one is cheaper than one for each option.
     type: dict
 author:
