@@ -145,25 +145,25 @@ status:
   type: dict
 journal:
   description: The last entries of the journal, oldest first.
-  returned: always
+  returned: with O(state=told)
   type: list
   elements: dict
 unfinished_deploy:
   description: The record of a deploy that is under way or has died, or none.
-  returned: always
+  returned: with O(state=told)
   type: dict
 left_behind:
   description: The site's web hosts that were gone, and have not come along with its last deploy, as this host knows it.
-  returned: always
+  returned: with O(state=told)
   type: list
   elements: str
 pages:
   description: The directory of the pages that visitors get where no window has its own.
-  returned: always
+  returned: with O(state=told)
   type: str
 announced:
   description: The scheduled windows that are still to come, the next one first.
-  returned: always
+  returned: with O(state=told)
   type: list
   elements: dict
 job:
@@ -171,7 +171,7 @@ job:
     - What has become of the job of the window that keeps visitors out. C(state) is V(waits), V(runs), V(done), V(failed) or V(interrupted),
       C(failed) is true with the last two. With C(fault) and the last lines of its C(output); C(window), C(command), C(since). None where
       there is no job.
-  returned: always
+  returned: with O(state=told)
   type: dict
 setting:
   description: What C(MAINTENANCE_MODE) says in that file, and whether the app has taken it up.
@@ -328,6 +328,19 @@ def would_change(directory: StateDirectory, params: dict[str, Any]) -> bool:
     return params["state"] == "closed" and directory.closable(params["id"], params["force"])
 
 
+def told(directory: StateDirectory) -> dict[str, Any]:
+    """Give what is known of the site beside what the flag says; raises StateError and OSError."""
+    deploy, schedule = DeployRecord(directory), Schedule(directory)
+    return {
+        "journal": directory.journal(SHOWN_ENTRIES),
+        "unfinished_deploy": deploy.read(),
+        "left_behind": deploy.left_behind(),
+        "pages": str(directory.pages),
+        "announced": schedule.announced(),
+        "job": schedule.told_job(),
+    }
+
+
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(**ARGUMENTS)
@@ -357,16 +370,9 @@ def main() -> None:
                 changed, faults = close_window(
                     directory, hooks, params["by"], params["from"], params["id"], params["force"]
                 )
-        deploy = DeployRecord(directory)
-        said: dict[str, Any] = {
-            "status": directory.status(),
-            "journal": directory.journal(SHOWN_ENTRIES),
-            "unfinished_deploy": deploy.read(),
-            "left_behind": deploy.left_behind(),
-            "pages": str(directory.pages),
-            "announced": Schedule(directory).announced(),
-            "job": Schedule(directory).told_job(),
-        }
+        said: dict[str, Any] = {"status": directory.status()}
+        if params["state"] == "told":
+            said.update(told(directory))
         if changed and shares:
             said["diff"] = {"before": f"share: {before}\n", "after": f"share: {params['share']}\n"}
         if params["setting"]:
