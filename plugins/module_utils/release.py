@@ -192,23 +192,24 @@ class Releases:
         archive.unlink()
         return True
 
-    def freshen(self, release: str) -> None:
+    def make_collectable(self, release: str) -> None:
         """Date a release's files to now: collectstatic copies only what is newer than what it copied before.
 
-        Where the clock was ahead before, to later than what the other releases' records, written after collecting, are dated to.
+        Where the clock was ahead before, to later than what the other releases' records, written after collecting, are dated to. And
+        forget that others are ready to run: what this one's commands write, its static files, takes the place of theirs. Raises
+        ReleaseError where it is not there.
         """
-        records = [record.stat().st_mtime for record in self.directory.glob("*/.release.json")]
-        date = max([time.time(), *(dated + 1 for dated in records)])
-        for file in self.path(release).rglob("*"):
-            if not file.is_symlink():
-                os.utime(file, (date, date))
-
-    def forget_preparations(self, release: str) -> None:
-        """Forget that others are ready to run: what this one's commands write, its static files, takes the place of theirs."""
-        for record in self.directory.glob("*/.release.json"):
+        if not self.describe(release):
+            raise ReleaseError(f"there is no release {release} in {self.directory}")
+        records = list(self.directory.glob("*/.release.json"))
+        date = max([time.time(), *(record.stat().st_mtime + 1 for record in records)])
+        for record in records:
             about = _read_json(record)
             if about.get("prepared") and record.parent.name != release:
                 write_file(record, json.dumps({**about, "prepared": False}).encode())
+        for file in self.path(release).rglob("*"):
+            if not file.is_symlink():
+                os.utime(file, (date, date))
 
     def compile(self, release: str, python: str) -> None:
         """Compile a release's modules: the site's account may not write there, and would compile them at each start.

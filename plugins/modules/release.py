@@ -28,14 +28,15 @@ options:
       - V(present) makes the site's directories, and the environment file O(environment) with O(content).
       - V(unpacked) unpacks O(archive) as the release O(id), and removes the archive.
       - V(target) tells what the host needs for its virtualenv.
-      - V(installed) gives it its virtualenv, and dates its files to now, so that C(collectstatic) takes them for new.
+      - V(collectable) dates its files to now, so that C(collectstatic) takes them for new, and what the others have collected for gone.
+      - V(installed) gives it its virtualenv, and does what V(collectable) does.
       - V(prepared) notes that it passed its checks, with O(preparation).
       - V(current) points C(current) at it, and C(environment) at O(environment).
       - V(live) notes that it runs and answers.
       - V(pruned) removes all but the newest O(keep) releases, never one that is in use.
       - V(told) only tells.
     type: str
-    choices: [present, unpacked, target, installed, prepared, current, live, pruned, told]
+    choices: [present, unpacked, target, collectable, installed, prepared, current, live, pruned, told]
     default: told
   id:
     description: The release.
@@ -163,8 +164,8 @@ from ansible_collections.intermission.django.plugins.module_utils.release import
 )
 from ansible_collections.intermission.django.plugins.module_utils.setting import EnvironmentSetting
 
-STATES = ["present", "unpacked", "target", "installed", "prepared", "current", "live", "pruned", "told"]
-LOCKING = ("unpacked", "installed", "prepared", "current", "live", "pruned")
+STATES = ["present", "unpacked", "target", "collectable", "installed", "prepared", "current", "live", "pruned", "told"]
+LOCKING = ("unpacked", "collectable", "installed", "prepared", "current", "live", "pruned")
 ARGUMENTS: dict[str, Any] = {
     "argument_spec": {
         "root": {"type": "path", "required": True},
@@ -187,7 +188,7 @@ ARGUMENTS: dict[str, Any] = {
     },
     "required_if": [
         ("state", "unpacked", ("id", "archive")),
-        *(("state", state, ("id",)) for state in ("target", "installed", "prepared", "current", "live")),
+        *(("state", state, ("id",)) for state in ("target", "collectable", "installed", "prepared", "current", "live")),
     ],
     "supports_check_mode": True,
 }
@@ -202,9 +203,11 @@ def apply(releases: Releases, params: dict[str, Any]) -> tuple[bool, list[str]]:
         needs = (params["requirements"], params["python"], params["extra_packages"])
         wheelhouse = Path(params["wheelhouse"]) if params["wheelhouse"] else None
         built = releases.build_virtualenv(release, *needs, params["user"], wheelhouse)
-        releases.forget_preparations(release)
-        releases.freshen(release)
+        releases.make_collectable(release)
         return built, []
+    if state == "collectable":
+        releases.make_collectable(release)
+        return True, []
     if state == "prepared":
         releases.compile(release, params["python"])
         return releases.mark_prepared(release, params["preparation"]), []
@@ -236,6 +239,7 @@ def would_change(releases: Releases, params: dict[str, Any]) -> bool:
         return bool(releases.superfluous(params["keep"]))
     changed = {
         "unpacked": not known,
+        "collectable": True,
         "prepared": known.get("prepared") != params["preparation"],
         "current": not releases.is_current(*wanted),
         "live": (live.get("release"), live.get("environment")) != wanted,

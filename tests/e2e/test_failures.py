@@ -75,15 +75,18 @@ def test_a_second_deploy_that_fails_before_it_migrates_keeps_the_site_closed(lon
     assert [lone.gunicorn(node, "status") for node in lone.nodes] == [3]
 
 
-def test_a_release_that_does_not_start_costs_visitors_nothing(lone: Shop, record: Path) -> None:
+def test_a_release_that_does_not_start_costs_visitors_nothing_nor_the_live_one_its_style(
+    lone: Shop, record: Path
+) -> None:
+    """Its own style was collected in the place of the live one's, and who is restarted then finds that."""
+    manifest = lone.root / "web1/shop/shared/static/staticfiles.json"
+    before = json.loads(manifest.read_text())["paths"]["orders/shop.css"]
     with lone.visitors(record):
         run = lone.deploy("does_not_start")
     assert run.status == 2
-    assert (
-        "STATE This run has left the database as it was. shop serves the version from before, v1; this run has renewed"
-        in run.words
-    )
-    assert "what check and collectstatic --noinput wrote." in run.words
+    assert "STATE This run has left the database as it was. shop serves what it served before. NEXT" in run.words
+    assert json.loads(manifest.read_text())["paths"]["orders/shop.css"] == before
+    assert len([*manifest.parent.glob("orders/shop.*.css")]) == 2
     assert set(only_app_and_maintenance(lone, record)) == {"app 1"}
     live = json.loads((lone.root / "web1/shop/live.json").read_text())["release"]
     assert (lone.root / "web1/shop/current").resolve().name == live

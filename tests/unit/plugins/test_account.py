@@ -222,6 +222,12 @@ def test_an_account_claims_no_more_than_is_so(ansible_plays: Plays) -> None:
             "__maintenance_page_installed": {"changed": False},
             **managed,
         },
+        "shop serves what it served before.\nNEXT": {"__django_release_collected": {}},
+        "        web1: Run its own commands again: it failed\n        To have its own of what check and collectstatic wrote again: "
+        "ansible-playbook deploy.yml -e django_release_version=v1\n": {
+            "__django_release_collected": {"failed": True},
+            "__django_release_not_collected": "web1: Run its own commands again: it failed",
+        },
     }
     variables = {
         "__django_release_phase": "prepare",

@@ -69,16 +69,16 @@ def host(tmp_path: Path) -> Host:
     return Host(tmp_path)
 
 
-def test_a_releases_files_are_dated_to_now_and_what_links_lead_to_is_not(tmp_path: Path) -> None:
-    releases = Releases(str(tmp_path))
+def test_a_releases_files_are_dated_to_now_and_what_links_lead_to_is_not(host: Host, tmp_path: Path) -> None:
+    releases = host.releases
+    host.unpack("r1", {"requirements.txt": "", "static/shop.css": "tea"})
     file = releases.path("r1") / "static" / "shop.css"
-    file.parent.mkdir(parents=True)
     outside = tmp_path / "outside"
     for path in (file, outside):
         path.touch()
         os.utime(path, (0, 0))
     (releases.path("r1") / ".venv").symlink_to("../../outside")
-    releases.freshen("r1")
+    releases.make_collectable("r1")
     assert file.stat().st_mtime > 0
     assert outside.stat().st_mtime == 0
 
@@ -89,7 +89,7 @@ def test_a_releases_files_are_newer_than_what_was_collected_when_the_clock_was_a
     assert host.releases.mark_prepared("r1", "p")
     ahead = time.time() + 3600
     os.utime(host.releases.path("r1") / ".release.json", (ahead, ahead))
-    host.releases.freshen("r2")
+    host.releases.make_collectable("r2")
     assert (host.releases.path("r2") / "shop.css").stat().st_mtime >= ahead + 1
 
 
@@ -157,7 +157,7 @@ def test_what_is_not_there_is_not_activated(host: Host, release: str, environmen
 def test_of_two_releases_the_one_whose_commands_ran_last_is_prepared(host: Host) -> None:
     for release in ("r1", "r2"):
         host.unpack(release)
-        host.releases.forget_preparations(release)
+        host.releases.make_collectable(release)
         host.releases.mark_prepared(release, "p1")
     assert [host.releases.describe(release)["prepared"] for release in ("r1", "r2")] == [False, "p1"]
 

@@ -366,6 +366,19 @@ def test_a_release_is_installed(release: RunModule, tmp_path: Path) -> None:
     assert release("installed", check=True, extra_packages=["gunicorn"], **python)["changed"] is True
 
 
+def test_a_release_is_made_collectable_and_no_other_is_ready_then(release: RunModule, tmp_path: Path) -> None:
+    css = tmp_path / "srv/releases/r1/shop.css"
+    release("unpacked")
+    css.touch()
+    os.utime(css, (0, 0))
+    release("unpacked", id="r2")
+    assert release("prepared", id="r2", preparation="p")["known"]["prepared"] == "p"
+    assert (release("collectable", check=True)["changed"], css.stat().st_mtime) == (True, 0)
+    assert release("collectable")["changed"] is True
+    assert css.stat().st_mtime > 0
+    assert release("told", id="r2")["known"]["prepared"] is False
+
+
 def test_what_a_host_needs_for_a_virtualenv(release: RunModule, tmp_path: Path) -> None:
     told = release("target", python=sys.executable)
     assert (told["changed"], told["virtualenv"]) == (False, False)
@@ -407,6 +420,7 @@ def test_releases_are_pruned(release: RunModule, tmp_path: Path) -> None:
     ("state", "arguments", "message"),
     [
         ("current", {}, "there is no release r1"),
+        ("collectable", {}, "there is no release r1"),
         ("unpacked", {"archive": "/nonexistent"}, "No such file"),
         ("installed", {"python": "/nonexistent"}, "No such file"),
     ],
@@ -415,7 +429,7 @@ def test_a_release_that_is_not_there(release: RunModule, state: str, arguments: 
     assert message in release(state, **arguments)["msg"]
 
 
-@pytest.mark.parametrize("state", ["unpacked", "target", "installed", "prepared", "current", "live"])
+@pytest.mark.parametrize("state", ["unpacked", "target", "collectable", "installed", "prepared", "current", "live"])
 def test_a_release_needs_its_id(run_module: RunModule, tmp_path: Path, state: str) -> None:
     assert "missing: id" in run_module("release", {"root": str(tmp_path), "state": state})["msg"]
 
