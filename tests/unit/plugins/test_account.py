@@ -125,7 +125,10 @@ def test_an_account_names_the_hosts_that_could_not_be_reached_also_where_nothing
         "over": account({**lost, **over}, __django_release_flag_now=off, __django_release_lock={"ours": False}),
     }
     printed = ansible_plays(plays)
-    assert "FAILED  Nothing has been changed.\nweb2, web3 could not be reached\nNEXT    When that is settled, deploy again.\n" in printed["begun"]
+    assert (
+        "FAILED  Nothing has been changed.\nweb2, web3 could not be reached\nNEXT    When that is settled, deploy again.\n"
+        in printed["begun"]
+    )
     assert "FAILED  in the phase reopen of v2 (abc)." in printed["over"]
     assert "web2, web3 could not be reached and may be closed or open: look with" in printed["over"]
     assert "STATE   shop runs v2." in printed["over"]
