@@ -214,7 +214,7 @@ def test_a_host_is_undone_unless_another_lets_visitors_in(
 
 def test_an_account_claims_no_more_than_is_so(ansible_plays: Plays) -> None:
     """Later plays have the facts of earlier ones, so that those with commands of manage.py come last."""
-    managed: dict[str, Any] = {"__django_release_managed": {}}
+    managed: dict[str, Any] = {"__django_release_managed": {"results": []}}
     facts = {
         "shop serves what it served before.": {"__maintenance_page_installed": {"changed": False}},
         "shop serves the version from before, v1; this run has renewed Nginx's gate and pages.": {
