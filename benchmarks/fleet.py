@@ -26,7 +26,7 @@ from benchmarks.site import HOST, NAME, Site
 from benchmarks.tools import unpack
 
 FEW, MANY, MOST = 10, 100, 500
-ROUNDS = {FEW: 3, MANY: 2, MOST: 1}
+ROUNDS = {FEW: 3, MANY: 5, MOST: 1}
 PORT = 2222
 PATIENCE = 10.0  # seconds
 BIN = Path(sys.executable).parent
