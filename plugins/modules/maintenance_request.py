@@ -73,6 +73,12 @@ from:
   description: The host on which this runs.
   returned: always
   type: str
+plays_own:
+  description:
+    - Whether the play that the task is in, or a role in it that is not this collection's, may set inputs of its roles beside the inventory.
+      These can differ from host to host, and of each host only the host itself knows them.
+  returned: always
+  type: bool
 """
 
 import socket

@@ -311,6 +311,15 @@ def test_what_a_play_says_of_each_host_is_each_hosts_own(hosts: Site, tmp_path: 
     assert [window.reason for window in windows if window] == ["the disks of one", "the disks of two"]
 
 
+def test_what_a_play_says_of_one_host_alone_is_that_hosts_own(hosts: Site, tmp_path: Path) -> None:
+    """Also where it says of the first host what is so where nobody says anything."""
+    own = "{maintenance_window_reason: '{{ why | default(\"\") }}', maintenance_window_read_only: '{{ reads | default(false) }}'}"
+    ran = hosts(play=own, one={}, two={"why": "cables", "reads": True})
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    windows = [StateDirectory(str(tmp_path / name), "shop").current_window() for name in ("one", "two")]
+    assert [(window.reason, window.read_only) for window in windows if window] == [("", False), ("cables", True)]
+
+
 def test_a_secret_is_told_once_and_by_no_task_however_much_is_asked_for(hosts: Site) -> None:
     ran = hosts("-vvv", "--diff", "-e", "maintenance_window_pass=true", one={}, two={})
     assert ran.returncode == 0, ran.stdout + ran.stderr
