@@ -38,6 +38,9 @@ options:
   user:
     description: The account that the site's code runs as; this one where it is not named.
     type: str
+  seconds:
+    description: For how many seconds it may run. Then it is killed, and the module fails. Left out, it may run for as long as it wants.
+    type: float
 author:
   - The Intermission developers (@intermission)
 """
@@ -72,6 +75,7 @@ ARGUMENTS: dict[str, Any] = {
         "command": {"type": "list", "elements": "str", "required": True},
         "environment_file": {"type": "path"},
         "user": {"type": "str"},
+        "seconds": {"type": "float"},
     },
     "supports_check_mode": True,
 }
@@ -83,17 +87,21 @@ def main() -> None:
     params = module.params
     if module.check_mode:
         module.exit_json(changed=True, stdout="")
-    result = subprocess.run(
-        [params["python"], "manage.py", *params["command"]],
-        cwd=params["project"],
-        env=process_environment(params["environment_file"], params["user"]),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        errors="replace",
-        check=False,
-        **run_as(params["user"]),
-    )
+    try:
+        result = subprocess.run(
+            [params["python"], "manage.py", *params["command"]],
+            cwd=params["project"],
+            env=process_environment(params["environment_file"], params["user"]),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=params["seconds"],
+            check=False,
+            **run_as(params["user"]),
+        )
+    except subprocess.TimeoutExpired:
+        module.fail_json(msg=f"manage.py {' '.join(params['command'])} was not done after {params['seconds']:g} s")
     if result.returncode != 0:
         said = (result.stdout + result.stderr).strip()[-4000:]
         module.fail_json(msg=f"manage.py {' '.join(params['command'])} ended with {result.returncode}:\n{said}")

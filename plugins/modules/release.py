@@ -207,6 +207,7 @@ def apply(releases: Releases, params: dict[str, Any]) -> tuple[bool, list[str]]:
         return built, []
     if state == "collectable":
         releases.make_collectable(release)
+        releases.compile(release, str(releases.path(release) / ".venv/bin/python"))
         return True, []
     if state == "prepared":
         releases.compile(release, params["python"])

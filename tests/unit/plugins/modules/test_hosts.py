@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import pwd
@@ -367,15 +368,21 @@ def test_a_release_is_installed(release: RunModule, tmp_path: Path) -> None:
 
 
 def test_a_release_is_made_collectable_and_no_other_is_ready_then(release: RunModule, tmp_path: Path) -> None:
-    css = tmp_path / "srv/releases/r1/shop.css"
+    folder = tmp_path / "srv/releases/r1"
+    css, module = folder / "shop.css", folder / "shop.py"
     release("unpacked")
     css.touch()
+    module.write_text("TEA = 1\n")
+    (folder / ".venv/bin").mkdir(parents=True)
+    (folder / ".venv/bin/python").symlink_to(sys.executable)
     os.utime(css, (0, 0))
     release("unpacked", id="r2")
     assert release("prepared", id="r2", preparation="p")["known"]["prepared"] == "p"
     assert (release("collectable", check=True)["changed"], css.stat().st_mtime) == (True, 0)
     assert release("collectable")["changed"] is True
     assert css.stat().st_mtime > 0
+    compiled = Path(importlib.util.cache_from_source(str(module))).read_bytes()
+    assert int.from_bytes(compiled[8:12], "little") == int(module.stat().st_mtime), "it would be compiled at each start"
     assert release("told", id="r2")["known"]["prepared"] is False
 
 
@@ -465,6 +472,11 @@ def test_manage(run_module: RunModule, project: dict[str, str], tmp_path: Path) 
     assert run_module("manage", arguments, True) == {"changed": True, "stdout": ""}
     said = f"['--noinput', 'a b'] {tmp_path}/$shop.sqlite3 {project['project']}\n"
     assert run_module("manage", arguments) == {"changed": True, "stdout": said}
+
+
+def test_manage_that_does_not_end(run_module: RunModule, project: dict[str, str]) -> None:
+    said = run_module("manage", {**project, "command": ["nothing"], "seconds": 0.001})["msg"]
+    assert said == "manage.py nothing was not done after 0.001 s"
 
 
 def test_manage_that_fails(run_module: RunModule, project: dict[str, str]) -> None:
