@@ -55,7 +55,7 @@ def test_a_release_that_the_first_host_does_not_answer_with_starts_on_no_other_a
         run = shop.deploy("v1_2", django_release_summary_file=str(tmp_path / "deploy.json"), **wanted)
     assert run.status == 2
     assert "FAILED in the phase activate of v1_2" in run.words
-    assert "serves the version from before" in run.words
+    assert "serves what it served before" in run.words
     assert "on the database as it is now. The database is migrated (orders.0002_order_note)" in run.words
     assert (shop.versions(), seen(shop, record)) == ({"1"}, {"app 1", "app 1.2"})
     assert shop.has_migrated("orders.0002_order_note")
@@ -153,7 +153,7 @@ def test_a_failed_migration_is_taken_back_and_the_site_serves_what_it_served(lon
     assert "FAILED in the phase migrate of fails_later" in run.words
     assert "RuntimeError: The migration failed on purpose." in run.words
     assert (
-        "STATE What this run had migrated is taken back: the database is as it was. shop serves the version from before"
+        "STATE What this run had migrated is taken back: the database is as it was. shop serves what it served before"
         in run.words
     )
     assert (lone.versions(), seen(lone, record)) == ({"1"}, {"app 1", "maintenance"})
@@ -180,7 +180,7 @@ def test_with_the_policy_lift_the_site_is_opened_on_the_database_as_it_is(lone: 
     run = lone.deploy("fails_later", django_release_on_failure="lift")
     assert run.status == 2
     assert (
-        "STATE The database stays as it is now (orders.0002_orderline_total_cents). shop serves the version from before"
+        "STATE The database stays as it is now (orders.0002_orderline_total_cents). shop serves what it served before"
         in run.words
     )
     assert (lone.versions(), lone.kinds()) == ({"1"}, {"app"})

@@ -123,7 +123,7 @@ def test_a9_a_deploy_that_fails_after_one_that_was_killed_goes_back_to_before_bo
         assert watch(shop, "deploy.yml", tmp_path / "tasks", {"django_release_version": "v2"}, point).killed
         run = shop.deploy("fails_later")
         assert run.status == 2
-        assert "is taken back: the database is as it was. shop serves the version from before" in run.words
+        assert "is taken back: the database is as it was. shop serves what it served before" in run.words
         assert shop.versions() == {"1"}
         again = shop.deploy("v2")
     assert again.status == 0, again.output
@@ -464,7 +464,7 @@ def test_a_full_disk_of_the_database(
         assert run.status == 2
         assert "FAILED in the phase migrate of v2" in run.words
         assert "database or disk is full" in run.words
-        assert "The database is as it was. shop serves the version from before" in run.words
+        assert "The database is as it was. shop serves what it served before" in run.words
         assert shop.versions() == {"1"}
         (place / "filler").unlink()
         again = shop.deploy("v2")

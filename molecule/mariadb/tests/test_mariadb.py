@@ -68,7 +68,7 @@ def test_2_a_deploy_is_refused_while_somebody_else_migrates(site: Fleet, somebod
     assert run.status == 2
     assert "FAILED in the phase migrate of v2" in run.words
     assert re.search(r"another migration of shop is running \(session \d+: (localhost|of another account)\)", run.words)
-    assert "STATE This run has left the database as it was. shop serves the version from before" in run.words
+    assert "STATE This run has left the database as it was. shop serves what it served before" in run.words
     assert (site.versions(), site.kinds("POST")) == ({"1"}, {"app"})
 
 
