@@ -29,6 +29,14 @@ def running_pid(file: Path, program: bytes = b"gunicorn") -> int | None:
     return pid if program in command else None
 
 
+def children(pid: int) -> set[str]:
+    """Give the pids of a process's children (proc(5)), none where it is gone."""
+    try:
+        return set(Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
+    except (FileNotFoundError, ProcessLookupError):
+        return set()
+
+
 def wait_until(condition: Callable[[], bool], what: str) -> None:
     """Wait until a condition holds; ends the program where it does not in time."""
     deadline = time.monotonic() + SECONDS
@@ -86,9 +94,16 @@ class Gunicorn:
         former = running_pid(self.pid_file)
         if former is None:
             sys.exit("gunicorn is not running")
-        log_size = self.log.stat().st_size
+        workers, begun = children(former), set[str]()
+
+        def is_refused() -> bool:
+            """Tell whether the second master, a child of the first, has ended before it wrote its pid."""
+            others = children(former) - workers
+            begun.update(others)
+            return bool(begun) and not others
+
         os.kill(former, signal.SIGUSR2)
-        wait_until(lambda: running_pid(self.new_pid_file) is not None or self.refused_since(log_size), "reload")
+        wait_until(lambda: running_pid(self.new_pid_file) is not None or is_refused(), "reload")
         successor = running_pid(self.new_pid_file)
         wait_until(lambda: self.serves(successor) or running_pid(self.new_pid_file) is None, "reload")
         if not self.serves(successor):
@@ -99,12 +114,6 @@ class Gunicorn:
     def serves(self, pid: int | None) -> bool:
         """Tell whether a worker of this master serves; see gunicorn.conf.py."""
         return pid is not None and (self.root / f"gunicorn.{pid}.ready").exists()
-
-    def refused_since(self, log_size: int) -> bool:
-        """Tell whether the second master has ended before its pid was seen."""
-        with self.log.open("rb") as log:
-            log.seek(log_size)
-            return b"Shutting down: Master" in log.read()
 
     def last_words(self) -> str:
         """Give the end of the log."""

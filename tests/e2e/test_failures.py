@@ -84,7 +84,8 @@ def test_a_release_that_does_not_start_costs_visitors_nothing_nor_the_live_one_i
     with lone.visitors(record):
         run = lone.deploy("does_not_start")
     assert run.status == 2
-    assert "STATE This run has left the database as it was. shop serves what it served before. NEXT" in run.words
+    assert "STATE This run has left the database as it was. shop serves what it served before (v1). NEXT" in run.words
+    assert "This version of the shop fails on purpose when it is started." in run.words
     assert json.loads(manifest.read_text())["paths"]["orders/shop.css"] == before
     assert len([*manifest.parent.glob("orders/shop.*.css")]) == 2
     assert set(only_app_and_maintenance(lone, record)) == {"app 1"}

@@ -89,7 +89,7 @@ def test_a_rollback_that_fails_is_undone_with_what_it_had_reversed(shop: Shop, r
             "STATE What this run had reversed is applied again. What was in the columns and tables that it took away"
             in run.words
         )
-        assert "shop serves what it served before. NEXT" in run.words
+        assert "shop serves what it served before (v2). NEXT" in run.words
         assert "NEXT Mend what failed, and roll back again: ansible-playbook playbooks/rollback.yml" in run.words
         assert shop.versions() == {"2"}
         assert shop.has_migrated("orders.0002_orderline_total_cents")

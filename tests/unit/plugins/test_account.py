@@ -216,7 +216,7 @@ def test_an_account_claims_no_more_than_is_so(ansible_plays: Plays) -> None:
     """Later plays have the facts of earlier ones, so that those with commands of manage.py come last."""
     managed: dict[str, Any] = {"__django_release_managed": {"results": []}}
     facts = {
-        "shop serves what it served before.": {"__maintenance_page_installed": {"changed": False}},
+        "shop serves what it served before (v1).": {"__maintenance_page_installed": {"changed": False}},
         "shop serves the version from before, v1; this run has renewed Nginx's gate and pages.": {
             "__maintenance_page_installed": {"changed": True}
         },
@@ -225,7 +225,7 @@ def test_an_account_claims_no_more_than_is_so(ansible_plays: Plays) -> None:
             "__maintenance_page_installed": {"changed": False},
             **managed,
         },
-        "shop serves what it served before.\nNEXT": {"__django_release_collected": {}},
+        "shop serves what it served before (v1).\nNEXT": {"__django_release_collected": {}},
         "        web1: Run its own commands again: it failed\n        To have its own of what check and collectstatic wrote again: "
         "ansible-playbook deploy.yml -e django_release_version=v1\n": {
             "__django_release_collected": {"failed": True},
@@ -282,7 +282,7 @@ def test_an_account_of_a_rollback_says_what_the_database_has_gone_back_over_and_
         "What this run had reversed is applied again. What was in the columns and tables that it took away is in"
         " /b/shop.dump on localhost."
     )
-    assert f"STATE {applied} shop serves what it served before. NEXT Mend what failed, and {again}" in said["undone"]
+    assert f"STATE {applied} shop serves what it served before (v2). NEXT Mend what failed, and {again}" in said["undone"]
     assert f"web1: it fails {applied} Closed: localhost. Open: none." in said["undoing failed"]
     assert f"maintenance_status.yml Mend what failed, and {again}" in said["undoing failed"]
 
