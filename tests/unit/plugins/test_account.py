@@ -282,7 +282,9 @@ def test_an_account_of_a_rollback_says_what_the_database_has_gone_back_over_and_
         "What this run had reversed is applied again. What was in the columns and tables that it took away is in"
         " /b/shop.dump on localhost."
     )
-    assert f"STATE {applied} shop serves what it served before (v2). NEXT Mend what failed, and {again}" in said["undone"]
+    assert (
+        f"STATE {applied} shop serves what it served before (v2). NEXT Mend what failed, and {again}" in said["undone"]
+    )
     assert f"web1: it fails {applied} Closed: localhost. Open: none." in said["undoing failed"]
     assert f"maintenance_status.yml Mend what failed, and {again}" in said["undoing failed"]
 
