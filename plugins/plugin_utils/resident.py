@@ -149,7 +149,7 @@ def execute_all(
     if python and action._is_pipelining_enabled("new"):
         check_mode = bool(action._task.check_mode)
         requests = [json.dumps({"params": each.validated_parameters, "check_mode": check_mode}) for each in known]
-        ran = _run_copy(action, python, [name for name, _ in steps], "\n".join(requests).encode())
+        ran = _run_copy(action, python, [step[0] for step in steps], "\n".join(requests).encode())
         if ran["rc"] != NO_COPY:
             hidden = set().union(*(each._no_log_values for each in known))
             return [dict(remove_values(said, hidden)) for said in answers(ran, len(steps))]
