@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from benchmarks import CHECKOUT, BrokenRunError
-from benchmarks.cost import Kind, compare, separate
+from benchmarks.cost import Kind, compare, separated
 from benchmarks.counts import instructions, system_calls
 from benchmarks.deploys import measure as measure_deploys
 from benchmarks.fleet import measure as measure_fleet
@@ -102,7 +102,7 @@ def measure() -> list[Row]:
         peer = [*peer_rows(site, gated)]
         listed = servers.enter_context(site.start("listed", Gate.LISTS))
         bare, twin = (servers.enter_context(site.start(name, Gate.NONE)) for name in ("bare", "twin"))
-        separate([gated, listed, bare, twin], [app])
+        servers.enter_context(separated([gated, listed, bare, twin], [app]))
         swinging_open = [*swinging_open_rows(listed, bare, twin)]
         swinging_closed = [*swinging_closed_rows(site, gated)]
         middleware = measure_middleware(site.root / "middleware")

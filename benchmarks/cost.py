@@ -2,7 +2,8 @@
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from benchmarks.server import Server
@@ -30,17 +31,24 @@ class Kind:
         return (self.server.cpu_time() - before) / REQUESTS / 1000
 
 
-def separate(measured: Sequence[Server], others: Sequence[Server]) -> None:
+@contextmanager
+def separated(measured: Sequence[Server], others: Sequence[Server]) -> Iterator[None]:
     """Give the measured servers a CPU of their own, and this process and the other servers the rest, if there is one.
 
-    The scheduler would otherwise put one server beside a busy neighbour more often than the other, for seconds on end.
+    The scheduler would otherwise put one server beside a busy neighbour more often than the other, for seconds on end. Afterwards
+    this process has all of them again: what it starts would be kept off them too.
     """
-    *rest, own = sorted(os.sched_getaffinity(0))
+    every = os.sched_getaffinity(0)
+    *rest, own = sorted(every)
     if rest:
         for server in measured:
             os.sched_setaffinity(server.process.pid, [own])
         for process in (0, *(server.process.pid for server in others)):
             os.sched_setaffinity(process, rest)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, every)
 
 
 def compare(kind: Kind, other: Kind) -> list[tuple[float, float]]:
