@@ -184,9 +184,13 @@ def _run_copy(action: ActionBase, python: str, names: Sequence[str], request: by
 
 
 def validated(specification: Mapping[str, Any], arguments: Mapping[str, Any]) -> Any:
-    """Validate arguments as the module itself would; paths are expanded on the host, so that they are texts here."""
+    """Validate arguments as the module itself would; paths are expanded on the host, so that they are texts here.
+
+    They are what the host will read: Ansible's code copies them deeply, and of its own strings that is most of the work.
+    """
     rules = {name: rule for name, rule in specification.items() if name not in ("argument_spec", "supports_check_mode")}
-    return ArgumentSpecValidator(_with_texts(specification["argument_spec"]), **rules).validate(dict(arguments))
+    plain = json.loads(json.dumps(dict(arguments), default=str))
+    return ArgumentSpecValidator(_with_texts(specification["argument_spec"]), **rules).validate(plain)
 
 
 def answers(ran: Mapping[str, Any], number: int) -> list[dict[str, Any]]:

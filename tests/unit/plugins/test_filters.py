@@ -6,6 +6,7 @@ import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.intermission.django.plugins.filter import (
     alarms,
+    alike,
     database_url,
     environment_file,
     findings,
@@ -13,6 +14,7 @@ from ansible_collections.intermission.django.plugins.filter import (
 )
 
 ALARMS = alarms.FilterModule().filters()["alarms"]
+ALIKE = alike.FilterModule().filters()["alike"]
 TABLE = table.FilterModule().filters()["table"]
 FINDINGS = findings.FilterModule().filters()["findings"]
 DATABASE_URL = database_url.FilterModule().filters()["database_url"]
@@ -133,3 +135,19 @@ def test_an_environment_that_is_none_says_what_to_set(variables: Any) -> None:
 def test_database_url(database: dict[str, Any], url: str) -> None:
     known = {"user": "shop", "password": "p@ss/: %", "name": "shop", **database}
     assert DATABASE_URL(known) == url
+
+
+@pytest.mark.parametrize(
+    ("hosts", "is_so"),
+    [
+        ({}, True),
+        ({"web1": {"reason": "new"}}, True),
+        ({"web1": {"reason": "new", "url": "a"}, "web2": {"reason": "new", "url": "b"}}, True),
+        ({"web1": {}, "web2": {}}, True),
+        ({"web1": {"reason": "new"}, "web2": {"reason": "old"}}, False),
+        ({"web1": {"reason": "new"}, "web2": {"reason": "new"}, "web3": {}}, False),
+        ({"web1": {}, "web2": {"title": ""}}, False),
+    ],
+)
+def test_alike(hosts: dict[str, dict[str, str]], is_so: bool) -> None:
+    assert ALIKE([*hosts], hosts, ["reason", "title"]) is is_so
