@@ -12,7 +12,7 @@ from benchmarks.site import Gate, Request, Site
 from benchmarks.visitor import ask
 
 SHORT, LONG = 200, 1_200  # requests
-RUNS = 3  # of each length: a busy machine wakes Nginx up more often than need be, so that the least is taken
+RUNS = 5  # of each length: a busy machine wakes Nginx up more often than need be, so that the least is taken
 POLL = 0.01  # seconds
 
 

@@ -122,7 +122,7 @@ def test_the_http_file_is_accepted_without_a_warning_before_a_server_includes_th
 
 
 def test_n30_lists_are_looked_at_only_while_the_flag_is_there(site: Site) -> None:
-    lists = {"blocked", "passes", "open_path", "own_answer", "pass", "share", "suffix", "format", "language"}
+    lists = {"blocked", "passes", "open_path", "own_answer", "pass", "share", "suffix", "language"}
     at_server_level = [
         entry
         for text in site.role.files.values()
@@ -132,7 +132,8 @@ def test_n30_lists_are_looked_at_only_while_the_flag_is_there(site: Site) -> Non
     ]
     always = [word for entry in at_server_level for word in entry.words]
     assert not [word for word in always for name in lists if f"$im_shop_{name}" in word]
-    flag, gate, judged = at_server_level
+    begun, flag, gate, judged = at_server_level
+    assert begun.words == ["set", "$im_shop_gate", "0"]
     assert flag.words == ["if", "(-e", f"{site.state.flag})"]
     assert [inner.words for inner in flag.block] == [["set", "$im_shop_gate", "$im_shop_outside"]]
     assert judged.words == ["set", "$im_shop_outside", "0"]
