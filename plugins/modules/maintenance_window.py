@@ -39,6 +39,9 @@ options:
   setting:
     description: The environment file in which the site has its own C(MAINTENANCE_MODE), to tell what it says too.
     type: path
+  releases:
+    description: The directory below which P(intermission.django.django_release#role) has the site's releases, to tell which one is live too.
+    type: path
   group:
     description:
       - With O(state=present), the group whose members may open and close windows without root. Only root can give the directory to it.
@@ -173,6 +176,12 @@ job:
       there is no job.
   returned: with O(state=told)
   type: dict
+live:
+  description:
+    - C(release), the release that was last started here and has answered, C(version), what its operator calls it, and C(since), when
+      that was (ISO 8601); each is none where it is not known.
+  returned: with O(releases)
+  type: dict
 setting:
   description: What C(MAINTENANCE_MODE) says in that file, and whether the app has taken it up.
   returned: with O(setting)
@@ -228,6 +237,7 @@ ARGUMENTS: dict[str, Any] = {
             "default": "told",
         },
         "setting": {"type": "path"},
+        "releases": {"type": "path"},
         "group": {"type": "str"},
         "tmpfiles": {"type": "path"},
         "force": {"type": "bool", "default": False},
@@ -341,6 +351,16 @@ def told(directory: StateDirectory) -> dict[str, Any]:
     }
 
 
+def live(root: str) -> dict[str, Any]:
+    """Tell which release below a directory was last started and has answered. A flip does not pay for what is imported for it."""
+    from ansible_collections.intermission.django.plugins.module_utils.release import Releases
+
+    releases = Releases(root)
+    noted = releases.live()
+    release = noted.get("release")
+    return {"release": release, "version": releases.versions().get(release), "since": noted.get("since")}
+
+
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(**ARGUMENTS)
@@ -378,6 +398,8 @@ def main() -> None:
         if params["setting"]:
             setting = EnvironmentSetting(Path(params["setting"]))
             said["setting"] = {"on": setting.is_on(), "applied": setting.is_applied()}
+        if params["releases"]:
+            said["live"] = live(params["releases"])
         if params["state"] == "absent":
             said["others"] = [name for name in known_sites(params["state_root"]) if name != params["site"]]
         if faults:

@@ -87,12 +87,12 @@ def test_a_window_closes_both_nodes_is_shown_and_is_closed_again(shop: Shop) -> 
         assert {answer.headers["retry-after"] for answer in answers} == {"Tue, 01 Dec 2099 02:00:00 GMT"}
         assert "&lt;Tea&gt; &amp; more" in shop.ask("web1").body
         table = shop.playbook("playbooks/maintenance_status.yml").stdout
-        assert table.count("closed  closed") == 2
+        assert table.count("closed  closed        v1") == 2
         assert f"The page on web1: {shop.state('web1')}/pages/503.<language>.html" in table
         hosts = shop.current_status()["hosts"]
-        assert [(entry["host"], entry["state"], entry["visitors_get"]) for entry in hosts] == [
-            ("web1", "closed", "closed"),
-            ("web2", "closed", "closed"),
+        assert [(entry["host"], entry["state"], entry["visitors_get"], entry["version"]) for entry in hosts] == [
+            ("web1", "closed", "closed", "v1"),
+            ("web2", "closed", "closed", "v1"),
         ]
         assert {entry["window"]["reason"] for entry in hosts} == {"<Tea> & more"}
         again = shop.playbook(

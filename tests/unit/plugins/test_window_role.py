@@ -142,6 +142,7 @@ def cell(printed: str, title: str) -> str:
 def test_a_later_end_keeps_the_link_which_the_status_shows(play: Play, site: StateDirectory) -> None:
     nowhere = {"maintenance_window_proof_url": "http://127.0.0.1:1/", "django_release_root": str(site.path)}
     (site.path / "maintenance.env").write_text('MAINTENANCE_MODE="on"\n')
+    (site.path / "live.json").write_text('{"release": "abc"}')
     opened = play(
         "open",
         maintenance_window_pass=True,
@@ -157,7 +158,7 @@ def test_a_later_end_keeps_the_link_which_the_status_shows(play: Play, site: Sta
     printed = [play("open", "status", maintenance_window_for="1h", **nowhere)]
     job.forget()
     assert "The secret link of the window before it still lets its bearer pass." in printed[0]
-    assert cell(printed[0], "PASS") == "valid"
+    assert (cell(printed[0], "PASS"), cell(printed[0], "VERSION")) == ("valid", "abc")
     assert cell(printed[0], "STATE") == "closed job runs MAINTENANCE_MODE on, NOT TAKEN UP"
     assert (site.flag / "passes" / secret).exists()
     printed.append(play("status", maintenance_window_format="json", **nowhere))

@@ -155,6 +155,20 @@ def test_close_only_one_window(
     assert (site.flag.is_symlink() or site.flag.exists()) is not changed
 
 
+def test_the_live_release_is_told_where_somebody_asks_for_it(window: RunModule, tmp_path: Path) -> None:
+    root = tmp_path / "srv"
+    assert window(releases=str(root))["live"] == {"release": None, "version": None, "since": None}
+    release = root / "releases/abc"
+    release.mkdir(parents=True)
+    noted = {"release": "abc", "environment": "e", "since": "2026-12-01T01:30:00+00:00"}
+    (root / "live.json").write_text(json.dumps(noted))
+    told = {"release": "abc", "version": None, "since": noted["since"]}
+    assert window(releases=str(root))["live"] == told
+    (release / ".release.json").write_text('{"version": "v1"}')
+    assert window(releases=str(root))["live"] == {**told, "version": "v1"}
+    assert "live" not in window()
+
+
 def test_a_deploys_window_is_closed_by_its_name_or_by_force(window: RunModule, site: StateDirectory) -> None:
     window(state="open", id="deploy-r1")
     assert window()["unfinished_deploy"] is None
