@@ -176,7 +176,7 @@ def report(record: Path) -> int:
           ansible-playbook playbooks/maintenance_off.yml
           ansible-playbook deploy.yml                 (nothing to do)
           ansible-playbook playbooks/rollback.yml     (back to version 1, with its schema)
-          ansible-playbook deploy.yml -e django_release_version=does_not_start    (after that: it begins at version 1, and says what failed)
+          ansible-playbook deploy.yml -e django_release_version=does_not_start    (it begins at version 1, too)
           ansible-playbook deploy.yml                 (version 2 again)
           touch {ROOT / NODES[0]}/state/shop/on       (closed by hand, until rm)
           make demo-stop""")

@@ -12,7 +12,7 @@ name: alike
 short_description: Tell whether the inventory says the same for all of some hosts
 version_added: 0.1.0
 description:
-  - Compares what variables of the inventory come to on each of them, as C(hostvars) has it.
+  - Compares what variables come to on each of them, as C(hostvars) has it, which knows nothing of a role's defaults.
 options:
   _input:
     description: The hosts.
@@ -23,20 +23,25 @@ options:
     description: The variable C(hostvars).
     type: dict
     required: true
-  names:
-    description: The variables that are compared; one that none of the hosts has is alike.
+  beginnings:
+    description: The variables that begin with one of these are compared.
     type: list
     elements: str
     required: true
-positional: hostvars, names
+  own:
+    description: Variables that are not compared, as each host has its own.
+    type: list
+    elements: str
+    default: []
+positional: hostvars, beginnings
 author:
   - The Intermission developers (@intermission)
 """
 
 EXAMPLES = r"""
 - ansible.builtin.debug:
-    msg: All of them have the same port.
-  when: ansible_play_hosts | intermission.django.alike(hostvars, ['ansible_port'])
+    msg: All of them have the same inputs.
+  when: ansible_play_hosts | intermission.django.alike(hostvars, ['maintenance_window_'], own=['maintenance_window_proof_url'])
 """
 
 RETURN = r"""
@@ -46,10 +51,18 @@ _value:
 """
 
 
-def alike(hosts: Iterable[str], hostvars: Mapping[str, Mapping[str, Any]], names: Iterable[str]) -> bool:
+def alike(
+    hosts: Iterable[str],
+    hostvars: Mapping[str, Mapping[str, Any]],
+    beginnings: Iterable[str],
+    own: Iterable[str] = (),
+) -> bool:
     """Tell whether they are; see the documentation above."""
-    compared = [*names]
-    said = ({name: its[name] for name in compared if name in its} for its in map(hostvars.__getitem__, hosts))
+    wanted, not_compared = tuple(beginnings), {*own}
+    said = (
+        {name: its[name] for name in its if name.startswith(wanted) and name not in not_compared}
+        for its in map(hostvars.__getitem__, hosts)
+    )
     first = next(said, {})
     return all(other == first for other in said)
 

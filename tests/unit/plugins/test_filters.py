@@ -150,4 +150,4 @@ def test_database_url(database: dict[str, Any], url: str) -> None:
     ],
 )
 def test_alike(hosts: dict[str, dict[str, str]], is_so: bool) -> None:
-    assert ALIKE([*hosts], hosts, ["reason", "title"]) is is_so
+    assert ALIKE([*hosts], hosts, ["reason", "ti", "url"], own=["url"]) is is_so
