@@ -358,7 +358,8 @@ def live(root: str) -> dict[str, Any]:
     releases = Releases(root)
     noted = releases.live()
     release = noted.get("release")
-    return {"release": release, "version": releases.versions().get(release), "since": noted.get("since")}
+    version = releases.versions().get(release) if release else None
+    return {"release": release, "version": version, "since": noted.get("since")}
 
 
 def main() -> None:
