@@ -10,6 +10,8 @@ from typing import Any, Callable, Optional
 
 from ansible_collections.intermission.django.plugins.module_utils.terminal import printable
 
+BY_THE_APP = "closed by the app"  # What a proof saw, see module_utils.proof.observe
+
 DOCUMENTATION = r"""
 name: alarms
 short_description: Say what of a site's status somebody wants to be woken for
@@ -26,7 +28,7 @@ options:
     description: The states.
     type: list
     elements: str
-    choices: [closed, overdue, unreachable, disagreeing, unfinished_deploy, left_behind, problem]
+    choices: [closed, overdue, unreachable, disagreeing, unproven, unfinished_deploy, left_behind, problem]
     required: true
 author:
   - The Intermission developers (@intermission)
@@ -58,7 +60,7 @@ def alarms(entries: Sequence[dict[str, Any]], wanted: Sequence[str]) -> list[str
 
 def _all_of(entry: dict[str, Any], usual: str) -> dict[str, Optional[str]]:
     """Say what there is to say of a host, by state; None where it is not in it."""
-    told, problem, deploy = _said(entry), entry["problem"], entry["unfinished_deploy"]
+    told, problem = _said(entry), entry["problem"]
     left_behind = "was left behind by the last deploy" if entry["left_behind"] else None
     if not entry["reached"]:
         return {"unreachable": f"cannot be asked: {problem or 'nothing is known of it'}", "left_behind": left_behind}
@@ -66,13 +68,29 @@ def _all_of(entry: dict[str, Any], usual: str) -> dict[str, Optional[str]]:
         "closed": told if entry["state"] == "closed" else None,
         "overdue": f"should have been opened at {entry['until']}" if entry["overdue"] else None,
         "disagreeing": f"{told}, and others say that it {usual}" if told != usual else None,
-        "unfinished_deploy": deploy
-        and "the deploy of {} since {} is not finished, phase {}".format(
-            *(deploy["holder"].get("user"), deploy.get("since"), deploy.get("phase"))
-        ),
+        "unproven": f"{told}, and a visitor gets: {entry['visitors_get']}" if _is_unproven(entry) else None,
+        "unfinished_deploy": _unfinished(entry["unfinished_deploy"], entry["failed_deploy"]),
         "left_behind": left_behind,
         "problem": problem,
     }
+
+
+def _is_unproven(entry: dict[str, Any]) -> bool:
+    """Tell whether a visitor who was asked for gets something else than the flag says."""
+    closed, mixed = entry["state"] == "closed", entry["read_only"] or entry["share"]
+    right = ("open", "closed", BY_THE_APP) if closed and mixed else ("closed" if closed else "open", BY_THE_APP)
+    return entry["visitors_get"] not in (None, *right)
+
+
+def _unfinished(deploy: Optional[dict[str, Any]], failed: Optional[dict[str, Any]]) -> Optional[str]:
+    """Say which deploy is not over, or has failed and keeps the site closed."""
+    if deploy:
+        user, since, phase = deploy["holder"].get("user"), deploy.get("since"), deploy.get("phase")
+        return f"the deploy of {user} since {since} is not finished, phase {phase}"
+    if failed:
+        what = " of ".join(filter(None, ("the deploy", failed["version"])))
+        return f"{what} has {failed['outcome'] or 'failed'}, and keeps the site closed"
+    return None
 
 
 def _said(entry: dict[str, Any]) -> str:

@@ -540,14 +540,15 @@ def source() -> str:
 def describe(directory: StateDirectory) -> dict[str, Any]:
     """Tell all that there is to know of a site, as far as files can tell."""
     status = directory.status()
-    deploy = DeployRecord(directory).read()
+    deploy = DeployRecord(directory)
     return {
         "site": directory.site,
         "state": "closed" if status["on"] else "open",
         **status,
         "nginx_fault": nginx_fault(directory) if status["opened_with"] else None,
         "pages": str(directory.pages),
-        "unfinished_deploy": deploy,
+        "unfinished_deploy": deploy.read(),
+        "failed_deploy": deploy.failed(),
         "held": _held(directory),
         "job": Schedule(directory).told_job(),
         ANNOUNCED: Schedule(directory).announced(),
@@ -613,7 +614,7 @@ def _show(directory: StateDirectory, secret: Optional[str] = None) -> None:
         "held": about["held"]
         and about["held"]["most"]
         and f"at most {about['held']['most']} requests wait, for {about['held']['seconds']:g} s yet",
-        "deploy": deploy and _unfinished(deploy),
+        "deploy": _unfinished(deploy) if deploy else about["failed_deploy"] and _failed(about["failed_deploy"]),
         "job": job and _job_in_words(job),
         "planned": coming and f"from {coming[0]['start']} ({_distance(coming[0]['start'])}) to {coming[0]['end']}",
         "next": _next_command(directory, about),
@@ -624,6 +625,11 @@ def _show(directory: StateDirectory, secret: Optional[str] = None) -> None:
         rows["pass"] = _link(secret)
     lines += [f"  {title:<8}{printable(str(text))}" for title, text in rows.items() if text]
     print("\n".join(lines))
+
+
+def _failed(deploy: dict[str, Any]) -> str:
+    words = ["the deploy", *(["of", deploy["version"]] if deploy["version"] else []), deploy["outcome"] or "failed"]
+    return " ".join([*words, *(["at", deploy["at"]] if deploy["at"] else [])]) + ", and keeps the site closed"
 
 
 def _unfinished(deploy: dict[str, Any]) -> str:

@@ -29,6 +29,7 @@ from ansible_collections.intermission.django.plugins.module_utils.state import (
 
 BEGINNINGS = ("deploy begun", "deploy taken over")
 LAST_PHASE = "reopen"
+LOOKED_THROUGH = 200  # entries of the journal, of which a deploy has some dozen
 IDENTITY = ("user", "host", "pid", "started")
 
 
@@ -132,8 +133,20 @@ class DeployRecord:
                 self.left_behind_file.unlink(missing_ok=True)
             self.path.unlink()
             sync_directory(self.path.parent)
-        self._record("deploy ended", holder, outcome=outcome, release=content.get("release"))
+        self._record(
+            "deploy ended", holder, outcome=outcome, release=content.get("release"), version=content.get("version")
+        )
         return True
+
+    def failed(self) -> Optional[dict[str, Any]]:
+        """Tell of the deploy that has failed and keeps the site closed, None where none does so.
+
+        ``outcome``, ``release``, ``version``, ``by`` and ``at`` (ISO 8601), each None where the journal does not know it any more.
+        """
+        if self.read() is not None or not is_of_deploy(self.directory.flagged_id()):
+            return None
+        ended = [entry for entry in self.directory.journal(LOOKED_THROUGH) if entry.get("event") == "deploy ended"]
+        return {name: (ended or [{}])[-1].get(name) for name in ("outcome", "release", "version", "by", "at")}
 
     def _leave_behind(self, names: Sequence[str]) -> None:
         write_file(self.left_behind_file, json.dumps(list(names)).encode(), 0o644)

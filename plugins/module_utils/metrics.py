@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Optional
 
+from ansible_collections.intermission.django.plugins.module_utils.state import is_of_deploy
 from ansible_collections.intermission.django.plugins.module_utils.times import parse_instant
 
 PREFIX = "intermission_"
@@ -17,7 +18,7 @@ HELP = {
     "maintenance_since_timestamp_seconds": "When the window that is open began.",
     "maintenance_until_timestamp_seconds": "When the window that is open ends.",
     "maintenance_overdue": "Whether the window that is open should have ended.",
-    "deploy_unfinished": "Whether a deploy is under way on this host, or has died.",
+    "deploy_unfinished": "Whether a deploy is under way on this host, has died, or has failed and keeps the site closed.",
     "deploy_since_timestamp_seconds": "When that deploy began.",
     "deploy_left_behind_hosts": "Web hosts that the site's last deploy has left behind.",
     "state_problem": "Whether something is wrong with the flag, its window or the page, so that visitors may not get it.",
@@ -38,7 +39,7 @@ def gauges(
         "maintenance_since_timestamp_seconds": _seconds(status["since"]) if on else None,
         "maintenance_until_timestamp_seconds": _seconds(status["until"]) if on else None,
         "maintenance_overdue": int(status["overdue"]),
-        "deploy_unfinished": int(deploy is not None),
+        "deploy_unfinished": int(deploy is not None or is_of_deploy((status["window"] or {}).get("id"))),
         "deploy_since_timestamp_seconds": _seconds(deploy.get("since")) if deploy else None,
         "deploy_left_behind_hosts": len(left_behind),
         "state_problem": int(problem is not None),

@@ -126,7 +126,7 @@ held_by:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.intermission.django.plugins.module_utils.deploy import DeployRecord, summary
+from ansible_collections.intermission.django.plugins.module_utils.deploy import LOOKED_THROUGH, DeployRecord, summary
 from ansible_collections.intermission.django.plugins.module_utils.hold import Hold
 from ansible_collections.intermission.django.plugins.module_utils.standby import dismiss, standby_of
 from ansible_collections.intermission.django.plugins.module_utils.state import (
@@ -134,8 +134,6 @@ from ansible_collections.intermission.django.plugins.module_utils.state import (
     StateError,
 )
 from ansible_collections.intermission.django.plugins.module_utils.terminal import printable
-
-SUMMED_ENTRIES = 200
 
 ARGUMENTS: dict[str, Any] = {
     "argument_spec": {
@@ -189,7 +187,7 @@ def main() -> None:
             record.enter(params["phase"], holder, params["details"], params["overtaken"])
         elif params["state"] == "ended" and not module.check_mode:
             was_ours = record.end(params["outcome"], holder, params["settled"], params["left_behind"])
-            summed = summary(directory.journal(SUMMED_ENTRIES)) if was_ours else None
+            summed = summary(directory.journal(LOOKED_THROUGH)) if was_ours else None
             if was_ours:
                 dismiss(standby_of(directory.migration_file))
         elif not params["lets_wait"] and record.held(holder) and not module.check_mode:

@@ -344,6 +344,7 @@ def told(directory: StateDirectory) -> dict[str, Any]:
     return {
         "journal": directory.journal(SHOWN_ENTRIES),
         "unfinished_deploy": deploy.read(),
+        "failed_deploy": deploy.failed(),
         "left_behind": deploy.left_behind(),
         "pages": str(directory.pages),
         "announced": schedule.announced(),
@@ -358,8 +359,8 @@ def live(root: str) -> dict[str, Any]:
     releases = Releases(root)
     noted = releases.live()
     release = noted.get("release")
-    version = releases.versions().get(release) if release else None
-    return {"release": release, "version": version, "since": noted.get("since")}
+    version = releases.describe(release).get("version") if isinstance(release, str) else None
+    return {"release": release, "version": version or None, "since": noted.get("since")}
 
 
 def main() -> None:

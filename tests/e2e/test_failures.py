@@ -47,6 +47,11 @@ def test_a_failed_migration_holds_the_site_closed_and_says_what_to_do(lone: Shop
         "ansible-playbook deploy.yml -e django_release_version=...",
     ):
         assert sentence in run.words
+    asked = lone.playbook("playbooks/maintenance_status.yml", maintenance_window_fails_on="unproven,unfinished_deploy")
+    assert asked.status == 2
+    told = "the deploy of fails_halfway has failed in the phase migrate, and keeps the site closed"
+    assert [node for node in lone.nodes if f"{node}: {told}" in asked.words] == [*lone.nodes]
+    assert "a visitor gets" not in asked.words
     restore = re.search(r"^ +(python3 -c .*)$", run.stdout, re.MULTILINE)
     assert restore
     subprocess.run(restore.group(1), shell=True, check=True)

@@ -279,6 +279,26 @@ def test_an_unfinished_deploy_is_shown(command: Command, site: StateDirectory) -
     assert "  deploy  somebody's is not finished: phase unknown\n" in command.out
 
 
+def test_a_deploy_that_has_failed_is_shown_while_it_keeps_the_site_closed(
+    command: Command, site: StateDirectory
+) -> None:
+    record = DeployRecord(site)
+    record.begin(ADA, "r1", take_over=False, version="v2")
+    site.open(Window(id="deploy-r1", site="shop", start=START), "ada", "here")
+    assert record.failed() is None
+    record.end("failed in the phase migrate", ADA)
+    failed = record.failed()
+    assert failed is not None
+    command("status", "shop")
+    said = f"  deploy  the deploy of v2 failed in the phase migrate at {failed['at']}, and keeps the site closed\n"
+    assert said in command.out
+    site.journal_file.unlink()
+    command("status", "shop")
+    assert "  deploy  the deploy failed, and keeps the site closed\n" in command.out
+    site.close("ada", "here", only="deploy-r1")
+    assert record.failed() is None
+
+
 def test_requests_that_wait_for_a_deploy_are_shown_until_they_are_released(
     command: Command, site: StateDirectory, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,8 +16,9 @@ from ansible_collections.intermission.django.plugins.module_utils.deploy import 
 from ansible_collections.intermission.django.plugins.module_utils.metrics import HELP, PREFIX, gauges, render
 from ansible_collections.intermission.django.plugins.module_utils.state import StateDirectory, Window
 
-OPEN: dict[str, Any] = {"on": False, "since": None, "until": None, "overdue": False}
-CLOSED: dict[str, Any] = {"on": True, "since": "2025-12-01T01:00:00Z", "until": "2025-12-01T02:00:00Z", "overdue": True}
+OPEN: dict[str, Any] = {"on": False, "since": None, "until": None, "overdue": False, "window": None}
+BEGAN, ENDS = "2025-12-01T01:00:00Z", "2025-12-01T02:00:00Z"
+CLOSED: dict[str, Any] = {"on": True, "since": BEGAN, "until": ENDS, "overdue": True, "window": {"id": "disk"}}
 NOW = datetime(2025, 12, 1, 3, tzinfo=UTC)
 Tell = Callable[..., dict[str, float]]
 
@@ -87,6 +88,14 @@ def test_the_command_follows_the_state(site: StateDirectory, tell: Tell) -> None
     assert abs(told["deploy_since_timestamp_seconds"] - told["metrics_timestamp_seconds"]) < 60
     site.deploy_file.write_text("[")
     assert (tell()["deploy_unfinished"], "deploy_since_timestamp_seconds" in tell()) == (1, False)
+    site.deploy_file.unlink()
+    assert tell()["deploy_unfinished"] == 0
+
+
+def test_a_deploy_that_has_failed_is_not_over_while_it_keeps_the_site_closed(site: StateDirectory, tell: Tell) -> None:
+    site.open(Window("deploy-r1", "shop", CLOSED["since"]), "ada", "here")
+    told = tell()
+    assert (told["deploy_unfinished"], "deploy_since_timestamp_seconds" in told) == (1, False)
 
 
 def test_what_a_member_has_spoilt_is_told_and_keeps_nothing_from_being_told(site: StateDirectory, tell: Tell) -> None:

@@ -166,6 +166,9 @@ def test_the_live_release_is_told_where_somebody_asks_for_it(window: RunModule, 
     assert window(releases=str(root))["live"] == told
     (release / ".release.json").write_text('{"version": "v1"}')
     assert window(releases=str(root))["live"] == {**told, "version": "v1"}
+    (root / "live.json").write_text('{"release": ["abc"], "former": null}')
+    spoilt = window(releases=str(root))
+    assert (spoilt["live"]["version"], spoilt["status"]["on"]) == (None, False)
     assert "live" not in window()
 
 
