@@ -7,12 +7,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Callable
 
+from ansible.errors import AnsibleError
+
 DOCUMENTATION = r"""
 name: alike
 short_description: Tell whether the inventory says the same for all of some hosts
 version_added: 0.1.0
 description:
-  - Compares what variables come to on each of them, as C(hostvars) has it, which knows nothing of a role's defaults.
+  - Compares what variables come to on each of them, as C(hostvars) has it, which knows nothing of a role's defaults. What cannot be
+    worked out so is not alike.
 options:
   _input:
     description: The hosts.
@@ -63,8 +66,11 @@ def alike(
         {name: its[name] for name in its if name.startswith(wanted) and name not in not_compared}
         for its in map(hostvars.__getitem__, hosts)
     )
-    first = next(said, {})
-    return all(other == first for other in said)
+    try:
+        first = next(said, {})
+        return all(other == first for other in said)
+    except AnsibleError:
+        return False
 
 
 class FilterModule:

@@ -9,6 +9,7 @@ is not known yet) a module goes Ansible's own way.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib
 import io
@@ -186,10 +187,13 @@ def _run_copy(action: ActionBase, python: str, names: Sequence[str], request: by
 def validated(specification: Mapping[str, Any], arguments: Mapping[str, Any]) -> Any:
     """Validate arguments as the module itself would; paths are expanded on the host, so that they are texts here.
 
-    They are what the host will read: Ansible's code copies them deeply, and of its own strings that is most of the work.
+    Those that a host could read are what it will read: Ansible's code copies them deeply, and of its own strings that is most of
+    the work.
     """
     rules = {name: rule for name, rule in specification.items() if name not in ("argument_spec", "supports_check_mode")}
-    plain = json.loads(json.dumps(dict(arguments), default=str))
+    plain = dict(arguments)
+    with contextlib.suppress(TypeError):
+        plain = json.loads(json.dumps(plain))
     return ArgumentSpecValidator(_with_texts(specification["argument_spec"]), **rules).validate(plain)
 
 

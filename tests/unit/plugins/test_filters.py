@@ -55,11 +55,13 @@ def test_findings() -> None:
 
 
 def host(name: str, state: str = "open", **its: Any) -> dict[str, Any]:
-    unset = ("until", "overdue", "setting", "problem", "unfinished_deploy", "left_behind", "read_only", "share")
+    proof = ("visitors_get", "problem", "setting", "read_only", "share")
+    deploys = ("unfinished_deploy", "failed_deploy", "left_behind")
+    unset = ("until", "overdue", *proof, *deploys)
     return {**dict.fromkeys(unset), "host": name, "state": state, "reached": state != "unreachable", **its}
 
 
-STATES = ["closed", "overdue", "unreachable", "disagreeing", "unfinished_deploy", "left_behind", "problem"]
+STATES = ["closed", "overdue", "unreachable", "disagreeing", "unproven", "unfinished_deploy", "left_behind", "problem"]
 
 
 @pytest.mark.parametrize(
@@ -98,6 +100,37 @@ STATES = ["closed", "overdue", "unreachable", "disagreeing", "unfinished_deploy"
             [host("web1", unfinished_deploy={"holder": {"user": "ada"}, "since": "then", "phase": "migrate"})],
             ["web1: the deploy of ada since then is not finished, phase migrate"],
         ),
+        (
+            [
+                host(
+                    "web1",
+                    "closed",
+                    visitors_get="closed",
+                    failed_deploy={"version": "v2", "outcome": "failed in the phase migrate"},
+                )
+            ],
+            ["web1: is closed", "web1: the deploy of v2 has failed in the phase migrate, and keeps the site closed"],
+        ),
+        (
+            [host("web1", "closed", failed_deploy={"version": None, "outcome": None})],
+            ["web1: is closed", "web1: the deploy has failed, and keeps the site closed"],
+        ),
+        (
+            [host("web1", visitors_get="the app cannot be reached (502)"), host("web2", visitors_get="open")],
+            ["web1: is open, and a visitor gets: the app cannot be reached (502)"],
+        ),
+        (
+            [host("web1", "closed", visitors_get="open"), host("web2", "closed", visitors_get="closed by the app")],
+            ["web1: is closed", "web1: is closed, and a visitor gets: open", "web2: is closed"],
+        ),
+        (
+            [
+                host("web1", "closed", visitors_get="open", share=20),
+                host("web2", "closed", visitors_get="closed", share=20),
+            ],
+            ["web1: is closed to 80%", "web2: is closed to 80%"],
+        ),
+        ([host("web1", visitors_get="closed")], ["web1: is open, and a visitor gets: closed"]),
         ([host("web1", problem="the window is gone")], ["web1: the window is gone"]),
     ],
 )
