@@ -136,7 +136,7 @@ def test_a_host_that_is_gone_closes_all_the_same_is_named_where_it_should_open_a
         alarm = site.playbook("playbooks/maintenance_status.yml")
         assert alarm.status != 0
         assert f"{GONE}: cannot be asked: " in alarm.words
-        assert re.search(rf"^{GONE} +shop +unreachable +closed", alarm.stdout, re.MULTILINE), alarm.stdout
+        assert re.search(rf"^{GONE} +shop +- +unreachable +closed", alarm.stdout, re.MULTILINE), alarm.stdout
 
         console.check_output('intermission extend shop --until "$(date --utc --date="15 seconds" +%FT%TZ)"')
         wait_until(lambda: site.kinds() == {"app"}, "the host that is gone has opened by itself")
