@@ -9,6 +9,7 @@ import shlex
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from ansible_collections.intermission.django.plugins.module_utils.engine import (
@@ -23,6 +24,7 @@ from ansible_collections.intermission.django.plugins.module_utils.engine import 
     wait_for_lock,
 )
 
+VERSIONS = Path("/usr/lib/postgresql")
 LIBPQ_VARIABLES = {
     "service": "PGSERVICE",
     "host": "PGHOST",
@@ -76,7 +78,24 @@ class PostgreSQL(Database):
 
     def environment(self) -> dict[str, str]:
         """Give the environment in which libpq's programs reach the database, so that no password is an argument."""
-        return {**os.environ, **{LIBPQ_VARIABLES[name]: value for name, value in self.parameters().items()}}
+        known = {LIBPQ_VARIABLES[name]: value for name, value in self.parameters().items()}
+        return {**os.environ, **self.programs(), **known}
+
+    def programs(self) -> dict[str, str]:
+        """Lead to the programs themselves where Debian's pg_wrapper(1) stands before them, which starts Perl to choose a version.
+
+        Here it is the server's own, and the newest where that is not installed.
+        """
+        found = shutil.which("pg_dump")
+        if found is None or Path(found).resolve().name != "pg_wrapper":
+            return {}
+        there = [path.parent.name for path in VERSIONS.glob("[0-9]*/bin") if (path / "pg_dump").exists()]
+        versions = sorted((name for name in there if re.fullmatch(r"\d+(\.\d+)?", name)), key=float)
+        own = str(self.connection.pg_version // 10000)
+        if not versions:
+            return {}
+        chosen = own if own in versions else versions[-1]
+        return {"PATH": f"{VERSIONS}/{chosen}/bin:{os.environ.get('PATH', os.defpath)}"}
 
     def faults(self, backup: bool, trial_megabytes: int) -> list[str]:
         """Look for a pooler, and for pg_dump and pg_restore, whether they are as new as the server, and try them."""

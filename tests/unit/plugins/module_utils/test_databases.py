@@ -14,6 +14,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ansible_collections.intermission.django.plugins.module_utils import engine_postgresql
 from ansible_collections.intermission.django.plugins.module_utils.databases import back_up, database_of, forget_backups
 from ansible_collections.intermission.django.plugins.module_utils.engine import Database, DatabaseFault, lock_key
 from ansible_collections.intermission.django.plugins.module_utils.engine_mysql import MySQL, option_value
@@ -156,8 +157,8 @@ def test_the_key_of_a_lock_is_the_databases_own_and_never_changes() -> None:
 def test_the_environment_of_libpq(
     monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any], environment: dict[str, str]
 ) -> None:
-    monkeypatch.setattr(os, "environ", {"PATH": "/bin"})
-    assert postgresql(**settings).environment() == {"PATH": "/bin", **environment}
+    monkeypatch.setattr(os, "environ", {"PATH": "/nowhere"})
+    assert postgresql(**settings).environment() == {"PATH": "/nowhere", **environment}
 
 
 def test_pg_dump_gets_the_password_in_its_environment_alone(programs: Path, tmp_path: Path) -> None:
@@ -216,6 +217,24 @@ def test_missing_programs_are_named_with_their_package(programs: Path) -> None:
     pg_dump(programs)
     program(programs, "mysqldump", "")
     assert postgresql().faults(True, 0) == mysql().faults(True, 0) == []
+
+
+@pytest.mark.parametrize(("server", "chosen"), [(150018, "15"), (160001, "16"), (140000, "17"), (180000, "17")])
+def test_postgresqls_programs_are_those_of_the_servers_version_without_debians_wrapper(
+    programs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: int, chosen: str
+) -> None:
+    monkeypatch.setattr(engine_postgresql, "VERSIONS", tmp_path / "versions")
+    database = postgresql()
+    database.connection.pg_version = server
+    pg_dump(programs)
+    assert database.programs() == {}, "no wrapper"
+    (programs / "pg_dump").rename(programs / "pg_wrapper")
+    (programs / "pg_dump").symlink_to("pg_wrapper")
+    assert database.programs() == {}, "nothing else"
+    for version in ("9.6", "15", "16", "17"):
+        (tmp_path / "versions" / version / "bin").mkdir(parents=True)
+        (tmp_path / "versions" / version / "bin/pg_dump").touch()
+    assert database.environment()["PATH"] == f"{tmp_path}/versions/{chosen}/bin:{os.environ['PATH']}"
 
 
 @pytest.mark.parametrize(("server", "faults"), [(140000, 0), (150018, 0), (160001, 1)])
