@@ -4,15 +4,22 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from typing import Any
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.intermission.django.plugins.module_utils.controller import user
+from ansible_collections.intermission.django.plugins.module_utils.controller import identity, user
 from ansible_collections.intermission.django.plugins.modules import maintenance_window
 from ansible_collections.intermission.django.plugins.plugin_utils.resident import execute
 
 __all__ = ["ActionModule", "maintenance_window"]
+
+
+def completed(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Name who does it, and as a deploy the run: Ansible's main process, of which each task's process is a fork."""
+    holder = {"holder": identity(os.getppid())} if arguments.get("of_deploy") else {}
+    return {"by": user(), "from": socket.gethostname(), **holder, **arguments}
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
@@ -29,5 +36,4 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         options = beside.pop("options", None) or {}
         if not isinstance(options, dict):
             return {**result, "failed": True, "msg": "options is not a mapping of the module's other options"}
-        here = {"by": user(), "from": socket.gethostname()}
-        return {**result, **execute(self, task_vars or {}, {**here, **options, **beside})}
+        return {**result, **execute(self, task_vars or {}, completed({**options, **beside}))}

@@ -88,6 +88,14 @@ class DeployRecord:
         content = self.read()
         return content is not None and same_holder(content["holder"], holder)
 
+    def see_held(self, holder: dict[str, Any]) -> None:
+        """Raise StateError where the lock is another's now."""
+        if not self.held(holder):
+            raise self._lost()
+
+    def _lost(self) -> StateError:
+        return StateError(f"the deploy lock {self.path} is no longer ours: somebody has taken this deploy over")
+
     def enter(
         self, phase: str, holder: dict[str, Any], details: Optional[dict[str, Any]] = None, overtaken: bool = False
     ) -> None:
@@ -98,7 +106,7 @@ class DeployRecord:
         """
         with self._kept(holder) as content:
             if content is None:
-                raise StateError(f"the deploy lock {self.path} is no longer ours: somebody has taken this deploy over")
+                raise self._lost()
             job = Job(self.directory.migration_file)
             if overtaken and (job.record() or {"running": False})["running"]:
                 raise StateError(

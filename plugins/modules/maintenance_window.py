@@ -52,6 +52,16 @@ options:
       - Id of the window, required with O(state=open).
       - With O(state=closed), the flag is taken away only while it stands for this window; any window where it is left out.
     type: str
+  of_deploy:
+    description:
+      - With O(state=closed), the flag is taken away only while it stands for a window of a deploy's, whichever it is, and only by the run
+        that holds the deploy lock.
+    type: bool
+    default: false
+  holder:
+    description: With O(of_deploy), the run that does this; set by the action plugin.
+    type: dict
+    default: {}
   force:
     description: With O(state=closed), take a window away also while its job runs, and without O(id) a deploy's too.
     type: bool
@@ -223,9 +233,12 @@ from ansible_collections.intermission.django.plugins.module_utils.state import (
     StateError,
     Window,
     digest_of,
+    is_of_deploy,
     known_sites,
 )
 from ansible_collections.intermission.django.plugins.module_utils.terminal import printable
+
+OF_NO_WINDOW = "deploy-"  # A deploy's own has a name behind it
 
 ARGUMENTS: dict[str, Any] = {
     "argument_spec": {
@@ -240,6 +253,8 @@ ARGUMENTS: dict[str, Any] = {
         "releases": {"type": "path"},
         "group": {"type": "str"},
         "tmpfiles": {"type": "path"},
+        "of_deploy": {"type": "bool", "default": False},
+        "holder": {"type": "dict", "default": {}},
         "force": {"type": "bool", "default": False},
         "share": {"type": "int", "choices": list(SHARES), "default": ALL},
         "id": {"type": "str"},
@@ -335,7 +350,15 @@ def would_change(directory: StateDirectory, params: dict[str, Any]) -> bool:
         return current is not None and current.deploys and current.progress != params["progress"]
     if params["state"] == "closed" and params["share"] != ALL:
         return would_let_in(directory, params["share"])
-    return params["state"] == "closed" and directory.closable(params["id"], params["force"])
+    return params["state"] == "closed" and directory.closable(only_that(directory, params), params["force"])
+
+
+def only_that(directory: StateDirectory, params: dict[str, Any]) -> Optional[str]:
+    """Give the id of the window that may be taken away, None for any."""
+    if not params["of_deploy"]:
+        return params["id"]  # type: ignore[no-any-return]
+    flagged = directory.flagged_id()
+    return flagged if is_of_deploy(flagged) else OF_NO_WINDOW
 
 
 def told(directory: StateDirectory) -> dict[str, Any]:
@@ -371,6 +394,8 @@ def main() -> None:
     hooks = Hooks(params["hooks"], directory)
     faults: list[str] = []
     try:
+        if params["of_deploy"] and not module.check_mode:
+            DeployRecord(directory).see_held(params["holder"])
         shares = params["state"] == "closed" and params["share"] != ALL
         before = directory.status()["share"] if shares else None
         changed = would_change(directory, params)
@@ -390,7 +415,7 @@ def main() -> None:
                 changed = let_in(directory, params["share"], params["by"], params["from"])
             else:
                 changed, faults = close_window(
-                    directory, hooks, params["by"], params["from"], params["id"], params["force"]
+                    directory, hooks, params["by"], params["from"], only_that(directory, params), params["force"]
                 )
         said: dict[str, Any] = {"status": directory.status()}
         if params["state"] == "told":

@@ -25,6 +25,7 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.common.parameters import remove_values
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
+from ansible_collections.intermission.django.plugins.plugin_utils import session
 
 NAME = "intermission.django"
 COLLECTION = f"ansible_collections.{NAME}.plugins"
@@ -32,8 +33,8 @@ PLUGINS = Path(__file__).resolve().parents[1]
 KEPT_COPIES = 5
 KEPT_SECONDS = 24 * 60 * 60
 NO_COPY = 97
-# Arguments of both: the directory that Ansible keeps its own temporary files in, the copy's digest; of RUN, the modules too, of which
-# each has a line of the input and writes one, until one fails
+# Arguments of all: the directory that Ansible keeps its own temporary files in, the copy's digest; of RUN, the modules too, of which
+# each has a line of the input and writes one, until one fails; of SERVE, those that it may be asked for
 PLACE = """
 import os, pwd, sys
 base = sys.argv[1]
@@ -42,7 +43,7 @@ if base.startswith('~/'):
 copies = os.path.join(base, 'intermission')
 copy = os.path.join(copies, sys.argv[2])
 """
-RUN = f"""{PLACE}
+COPY = f"""{PLACE}
 for directory in (copies, copy):
     try:
         status = os.lstat(directory)
@@ -53,13 +54,17 @@ for directory in (copies, copy):
 os.utime(copy)
 sys.path.insert(0, copy)
 from importlib import import_module
+prefix = '{COLLECTION}.modules.'
+"""
+RUN = f"""{COPY}
 for name in sys.argv[3:]:
     try:
-        import_module('{COLLECTION}.modules.' + name).main()
+        import_module(prefix + name).main()
     except SystemExit as ended:
         if ended.code:
             raise
 """
+SERVE = f"{COPY}{session.SERVE}"
 KEEP = f"""{PLACE}
 import shutil, tarfile, tempfile, time
 os.makedirs(copies, mode=0o700, exist_ok=True)
@@ -133,24 +138,27 @@ def execute(action: ActionBase, task_vars: dict[str, Any], arguments: dict[str, 
     return execute_all(action, task_vars, [(action._task.action.rpartition(".")[2], arguments)])[-1]
 
 
+Step = tuple[str, dict[str, Any]]
+
+
 def execute_all(
-    action: ActionBase, task_vars: dict[str, Any], steps: Sequence[tuple[str, dict[str, Any]]]
+    action: ActionBase, task_vars: dict[str, Any], steps: Sequence[Step], kept: Optional[session.Session] = None
 ) -> list[dict[str, Any]]:
     """Run modules one after the other until one fails, in one process on the host; give what each has said.
 
-    None is run where the arguments of any are wrong.
+    None is run where the arguments of any are wrong. That process is the one of the session, where there is one.
     """
-    known = [
-        validated(importlib.import_module(f"{COLLECTION}.modules.{name}").ARGUMENTS, given) for name, given in steps
-    ]
+    known = known_of(steps)
     wrong = [message for each in known for message in each.error_messages]
     if wrong:
         return [{"failed": True, "msg": "; ".join(wrong)}]
     python = _interpreter(action, task_vars)
     if python and action._is_pipelining_enabled("new"):
         check_mode = bool(action._task.check_mode)
+        names = [name for name, _ in steps]
         requests = [json.dumps({"params": each.validated_parameters, "check_mode": check_mode}) for each in known]
-        ran = _run_copy(action, python, [step[0] for step in steps], "\n".join(requests).encode())
+        ran = kept.run(list(zip(names, requests, strict=True))) if kept else None
+        ran = ran or _run_copy(action, python, names, "\n".join(requests).encode())
         if ran["rc"] != NO_COPY:
             hidden = set().union(*(each._no_log_values for each in known))
             return [dict(remove_values(said, hidden)) for said in answers(ran, len(steps))]
@@ -162,26 +170,39 @@ def execute_all(
     return said
 
 
+def known_of(steps: Sequence[Step]) -> list[Any]:
+    """Validate the arguments of modules, see ``validated``."""
+    return [
+        validated(importlib.import_module(f"{COLLECTION}.modules.{name}").ARGUMENTS, given) for name, given in steps
+    ]
+
+
+def begin(action: ActionBase, task_vars: Mapping[str, Any], names: Sequence[str]) -> Optional[session.Session]:
+    """Begin a session in which these modules can be run; None where there can be none."""
+    python = _interpreter(action, task_vars)
+    if not python or not action._is_pipelining_enabled("new"):
+        return None
+    return session.begin(action, _command(action, python, SERVE, names))
+
+
 def _run_copy(action: ActionBase, python: str, names: Sequence[str], request: bytes) -> dict[str, Any]:
     """Run modules from the copy, which is sent where it is not there; the status is NO_COPY where that did not help."""
-    base = str(action.get_shell_option("remote_tmp", default="~/.ansible/tmp"))
 
-    def run(data: bytes, program: str, *words: str) -> dict[str, Any]:
-        command = [
-            action._compute_environment_string(),
-            python,
-            "-IS",
-            "-c",
-            shlex.join([program, base, DIGEST, *words]),
-        ]
-        return dict(action._low_level_execute_command(" ".join(command).strip(), in_data=data))
+    def run(data: bytes, program: str, words: Sequence[str] = ()) -> dict[str, Any]:
+        return dict(action._low_level_execute_command(_command(action, python, program, words), in_data=data))
 
-    ran = run(request, RUN, *names)
+    ran = run(request, RUN, names)
     if ran["rc"] == NO_COPY:
         kept = run(archive(content()), KEEP)
         Display().vvv(f"A copy of the modules was sent, which ended with {kept['rc']}: {kept['stderr']}")
-        ran = run(request, RUN, *names)
+        ran = run(request, RUN, names)
     return ran
+
+
+def _command(action: ActionBase, python: str, program: str, words: Sequence[str]) -> str:
+    base = str(action.get_shell_option("remote_tmp", default="~/.ansible/tmp"))
+    parts = [action._compute_environment_string(), python, "-IS", "-c", shlex.join([program, base, DIGEST, *words])]
+    return " ".join(parts).strip()
 
 
 def validated(specification: Mapping[str, Any], arguments: Mapping[str, Any]) -> Any:

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.intermission.django.plugins.module_utils import schedule
+from ansible_collections.intermission.django.plugins.module_utils.controller import identity
 from ansible_collections.intermission.django.plugins.module_utils.deploy import DeployRecord
 from ansible_collections.intermission.django.plugins.module_utils.setting import EnvironmentSetting
 from ansible_collections.intermission.django.plugins.module_utils.state import StateDirectory, Window
@@ -184,6 +185,27 @@ def test_a_deploys_window_is_closed_by_its_name_or_by_force(window: RunModule, s
     assert window(True, state="closed", id="deploy-r1")["changed"] is True
     assert window(state="closed", force=True)["changed"] is True
     assert not site.flag.exists()
+
+
+def test_the_run_that_holds_the_deploy_lock_closes_a_deploys_window_whichever_it_is(
+    window: RunModule, site: StateDirectory
+) -> None:
+    holder, other = identity(os.getpid()), identity(os.getppid())
+    DeployRecord(site).begin(holder, "abc", False)
+    ours = {"state": "closed", "of_deploy": True, "holder": holder}
+    assert window(**ours)["changed"] is False
+    window(state="open", id="deploy-abc-1", start="2026-12-01T01:00:00Z")
+    assert window(**ours, check=True)["changed"] is True
+    refused = window(**{**ours, "holder": other})
+    assert "is no longer ours: somebody has taken this deploy over" in refused["msg"]
+    assert site.status()["on"]
+    assert window(**ours)["changed"] is True
+    assert not site.status()["on"]
+    DeployRecord(site).end("done", holder)
+    window(state="open", id="w1", start="2026-12-01T01:00:00Z")
+    DeployRecord(site).begin(holder, "abc", False)
+    assert window(**ours)["changed"] is False
+    assert site.status()["on"], "an operator's stays"
 
 
 def test_each_boot_brings_the_state_directory_back(run_module: RunModule, tmp_path: Path) -> None:
