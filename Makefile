@@ -29,7 +29,7 @@ help:
 	@echo 'make package    the artifact that is published: built, installed in an empty directory, and used there'
 	@echo 'make sanity     the linters of Ansible itself on that artifact: ansible-test sanity and antsibull-docs; five minutes'
 	@echo 'make molecule-S one scenario alone, S is one of: $(SCENARIOS)'
-	@echo 'make faults     the kill matrix: a deploy whose controller is killed at each of its tasks, under load; unreachable; and other faults. Hours'
+	@echo 'make faults     the kill matrix: a deploy whose controller is killed at each of its tasks and stages, under load; unreachable; and other faults. Hours'
 	@echo 'make unreachable  a deploy to real systemd hosts that loses the sshd of one, at tasks that a seed chooses (UNREACHABLE_POINTS=, FAULTS_SEED=)'
 	@echo 'make soak       a hundred deploys in a row under load, with faults that a seed chooses (SOAK_DEPLOYS=, FAULTS_SEED=)'
 	@echo 'make bench      speed, as ratios measured in one run'

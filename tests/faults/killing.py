@@ -19,16 +19,17 @@ CALLBACK = {
 COLLECTION = "intermission.django."
 PHASES = ("prepare", "plan", "close", "migrate", "activate", "reopen")
 WHENS = ("start", "finished")
-# What a host does in the task in which it notes a phase too
+# The stages in which a host notes a phase too
 NOTED_WITH = {
     "migrate": "Shut | Stop the background workers and the app when what they are doing is done",
     "activate": "Activate | Switch to the release; where it meets no visitor start it on all hosts, and see it work on the first",
+    "reopen": "Reopen | Note the phase",
 }
 
 
 @dataclass(frozen=True)
 class Point:
-    """Where a run dies: at which task of this name, when it starts or as soon as the first host has finished it."""
+    """Where a run dies: at which task or stage of this name, when it starts or as soon as the first host has finished it."""
 
     task: str
     nth: int
@@ -51,7 +52,7 @@ def noting(phase: str) -> Point:
 
 
 MIGRATES = Point(
-    f"{COLLECTION}django_migrate : Migrate the database, with a backup before, or follow who does so already",
+    f"{COLLECTION}django_release : Migrate | Back the database up and migrate it, or follow who does so already",
     1,
     "start",
 )
@@ -135,7 +136,7 @@ def phases(tasks: list[Task], nodes: Sequence[str], number: int, when: str) -> d
 
 
 def gone_from(node: str, phase: str) -> dict[str, object]:
-    """Give the variables that let a node be out of reach from when it has noted a phase."""
+    """Give the variables that let a node be out of reach from when it has noted a phase, for a site with the tests' callback."""
     locked = "'prepare' if __django_release_locked is defined else ''"
     noted = f"(__django_release_noted.phase if __django_release_noted is defined else {locked})"
     gone = f"inventory_hostname == '{node}' and {noted} == '{phase}'"
@@ -143,4 +144,5 @@ def gone_from(node: str, phase: str) -> dict[str, object]:
         "ansible_connection": f"{{{{ 'ansible.builtin.ssh' if {gone} else 'ansible.builtin.local' }}}}",
         "ansible_host": "127.0.0.1",
         "ansible_port": 1,
+        "faults_at_stages": {"host": node, "phase": phase},
     }

@@ -1,8 +1,8 @@
 """The kill matrix: a deploy with a migration, whose controller is killed at each of its tasks in turn, while visitors come.
 
-A run of the deploy is written down first. Then, for each of its tasks, the site is brought to version 1, the deploy of version 2 is
-begun and killed there, once when the task starts and once as soon as the first host has finished it (only the former where all hosts
-pass it over), and it has to be so that
+A run of the deploy is written down first, with the stages of those tasks in which hosts go through several. Then, for each of these,
+the site is brought to version 1, the deploy of version 2 is begun and killed there, once when it starts and once as soon as the first
+host has finished it (only the former where all hosts pass it over), and it has to be so that
 
 - the status playbook names the state truly: the deploy, its phase, its holder, and what visitors get, as HTTP shows it;
 - one more run of the same command brings version 2 to all hosts, with the data whole;

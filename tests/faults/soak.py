@@ -21,7 +21,7 @@ from pathlib import Path
 
 from e2e.shop import NODES, Shop, stocked
 from faults.data import losses
-from faults.killing import PHASES, WHENS, Point, Task, gone_from, watch
+from faults.killing import CALLBACK, PHASES, WHENS, Point, Task, gone_from, watch
 from faults.matrix import LOGS, account, final_faults
 
 DEPLOYS = 100
@@ -60,6 +60,7 @@ class Soak:
     def __init__(self, shop: Shop, seed: str, folder: Path) -> None:
         """Begin with version 1."""
         self.shop = shop
+        shop.environment.update(CALLBACK)
         self.chooser = random.Random(seed)
         self.folder = folder
         self.version = self.below = "v1"  # The latter is what version 2 goes back to

@@ -339,13 +339,14 @@ def test_a_host_that_cannot_note_the_last_phase_when_others_have(
 ) -> None:
     """What visitors of another host use already is not taken back, and the host stays closed."""
     other = next(name for name in NODES if name != node)
-    cannot = f"inventory_hostname == '{node}' and __django_release_enters | default('') == 'reopen'"
-    spoiled = f"{{{{ demo_node }}}}/{{{{ 'gone' if {cannot} else 'state' }}}}"
+    stage = noting("reopen").task.partition(" : ")[2]
+    noted = f'grep -q \'"phase": "reopen"\' {shop.root}/{other}/state/.shop.deploy.json'
+    cannot = {"host": node, "other": {stage: {"state_root": str(shop.root / "gone")}}, "until": noted}
     with shop.visitors(record):
-        run = shop.deploy("v2", intermission_state_root=spoiled)
+        run = shop.deploy("v2", faults_at_stages=cannot)
         assert run.status == 2
         assert "FAILED in the phase reopen of v2" in run.words
-        assert f"{node}: Phase | Note it on the host, if the deploy is still ours: " in run.words
+        assert f"{node}: {stage}: " in run.words
         assert "STATE shop runs v2. What failed is said above; look whether visitors reach it: " in run.words
         assert f"Closed: {node}. Open: {other}." in run.words
         assert (shop.ask(other).kind, shop.ask(other).version) == ("app", "2")

@@ -249,6 +249,7 @@ def test_every_task_has_a_name_and_a_full_module_name(role: Path) -> None:
         "ignore_errors",
         "ignore_unreachable",
         "tags",
+        "timeout",
     }
     for task in tasks(role):
         assert task.get("name"), task

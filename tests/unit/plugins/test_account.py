@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 pytestmark = pytest.mark.programs
 
 Plays = Callable[[Mapping[str, str]], dict[str, str]]
 TEMPLATE = Path(__file__).parents[3] / "roles" / "django_release" / "templates" / "account.txt.j2"
+ROLE_VARIABLES = TEMPLATE.parents[1] / "vars/main"
 ACCOUNT = f"""
 - hosts: localhost
   connection: local
@@ -137,7 +139,9 @@ def test_an_account_names_the_hosts_that_could_not_be_reached_also_where_nothing
 OVERTAKEN = f"""
 - hosts: web
   gather_facts: false
-  vars_files: {Path(__file__).parents[3] / "roles/django_release/vars/main/main.yml"}
+  vars_files:
+    - {ROLE_VARIABLES / "main.yml"}
+    - {ROLE_VARIABLES / "stages.yml"}
   tasks:
     - name: Know
       ansible.builtin.set_fact:
@@ -170,6 +174,11 @@ def test_hosts_that_were_gone_are_overtaken_where_the_others_serve_something_els
     assert f"OVERTAKEN {overtaken}." in ran.stdout, ran.stdout + ran.stderr
 
 
+STAGES = yaml.safe_load((ROLE_VARIABLES / "stages.yml").read_text())
+BEGUN = {
+    "web1": [STAGES["__django_release_shut_stages"][0]["name"]],
+    "web2": [STAGES["__django_release_migrate_stage"]],
+}
 WITHOUT_ANSWER = (
     OVERTAKEN.partition("    - name: Say it")[0].partition("  tasks:")[0]
     + """
@@ -199,7 +208,11 @@ def test_a_host_is_undone_unless_another_lets_visitors_in(
 ) -> None:
     own = {"ours": True, "held_by": {"phase": "migrate"}}
     hosts = {
-        name: {"__django_release_lock": its, "__django_release_here": "", "__django_migrate_run": {"msg": "no"}}
+        name: {
+            "__django_release_lock": its,
+            "__django_release_here": "",
+            "__django_release_went": {"begun": BEGUN[name]},
+        }
         for name, its in {"web1": own, "web2": lock}.items()
     }
     shared = {
@@ -210,6 +223,26 @@ def test_a_host_is_undone_unless_another_lets_visitors_in(
     inventory = {"all": {"vars": shared, "children": {"web": {"hosts": hosts}}}}
     ran = ansible_playbook(WITHOUT_ANSWER, inventory=json.dumps(inventory))
     assert f"web1 {'migrate' if undone else 'reopen'} {undone}" in ran.stdout, ran.stdout + ran.stderr
+
+
+@pytest.mark.parametrize(("begun", "phase"), [(BEGUN, "migrate"), ({"web1": BEGUN["web1"], "web2": []}, "close")])
+def test_migrating_has_begun_where_one_host_has_come_to_it(
+    ansible_playbook: Callable[..., subprocess.CompletedProcess[str]], begun: dict[str, list[str]], phase: str
+) -> None:
+    """The host that migrates may be lost with what it knows; the phase is noted a moment before."""
+    own = {"ours": True, "held_by": {"phase": "migrate"}}
+    hosts = {
+        name: {"__django_release_lock": own, "__django_release_here": "", "__django_release_went": {"begun": stages}}
+        for name, stages in begun.items()
+    }
+    shared = {
+        "__intermission_hosts": list(hosts),
+        "__intermission_leader": "web2",
+        "__django_release_needs_window": True,
+    }
+    inventory = {"all": {"vars": shared, "children": {"web": {"hosts": hosts}}}}
+    ran = ansible_playbook(WITHOUT_ANSWER, inventory=json.dumps(inventory))
+    assert f"web1 {phase} True" in ran.stdout, ran.stdout + ran.stderr
 
 
 def test_an_account_claims_no_more_than_is_so(ansible_plays: Plays) -> None:
