@@ -75,9 +75,9 @@ programs: .venv/check.stamp
 	pytest -m programs tests/unit
 
 # Three jobs at a time share the cores, those that take longest first. Of check's parts, django runs django_layer. Logs: .logs/
-LONGEST := e2e:2 images molecule-default molecule-deploy molecule-fleet molecule-window molecule-alternative molecule-published molecule-mariadb molecule-existing
+LONGEST := e2e:2 images molecule-default molecule-deploy molecule-fleet molecule-window programs molecule-published molecule-mariadb molecule-alternative molecule-existing
 test: .venv/check.stamp .venv/hosts.stamp .venv/browser.stamp
-	python tests/everything.py $(LONGEST) $(filter-out $(LONGEST),$(SCENARIOS:%=molecule-%)) unit programs django nginx lint browser doctor package
+	python tests/everything.py $(LONGEST) $(filter-out $(LONGEST),$(SCENARIOS:%=molecule-%)) unit django nginx lint browser doctor package
 
 django: .venv/check.stamp
 	python tests/django_versions.py

@@ -11,7 +11,7 @@ import pytest
 from ansible_collections.intermission.django.plugins.module_utils.controller import user
 
 from driving import CHECKOUT
-from e2e.shop import NODES, Shop
+from e2e.shop import Shop
 from probe.record import read_answers
 
 
@@ -70,30 +70,6 @@ def test_a_release_that_the_first_host_does_not_answer_with_starts_on_no_other_a
         ["orders.0002_order_note"],
         0.0,
     )
-
-
-def test_a_host_whose_app_is_down_is_closed_while_the_others_serve(shop: Shop) -> None:
-    """Each goes its own way, so none can wait for the other in a task."""
-    assert shop.gunicorn("web2", "stop") == 0
-    run = shop.deploy("v1_2")
-    assert run.status == 0, run.output
-    assert shop.versions() == {"1.2"}
-    assert ["opened" in {entry["event"] for entry in shop.journal(node)[-8:]} for node in NODES] == [False, True]
-
-
-def test_with_fewer_processes_than_hosts_these_go_in_step_all_the_same(shop: Shop, record: Path) -> None:
-    with shop.visitors(record):
-        run = shop.playbook("deploy.yml", "--forks", "1", django_release_version="v2")
-    assert run.status == 0, run.output
-    assert (shop.versions(), seen(shop, record)) == ({"2"}, {"app 1", "maintenance", "app 2"})
-    noted = {
-        (node, entry["phase"]): entry["at"]
-        for node in NODES
-        for entry in shop.journal(node)[-8:]
-        if entry["event"] == "deploy phase"
-    }
-    for before, after in (("migrate", "activate"), ("activate", "reopen")):
-        assert max(noted[node, before] for node in NODES) < min(noted[node, after] for node in NODES)
 
 
 def test_a_rollback_that_fails_is_undone_with_what_it_had_reversed(shop: Shop, record: Path, tmp_path: Path) -> None:

@@ -114,6 +114,15 @@ def test_a5_a_host_that_drops_out_when_there_is_nothing_left_to_do_but_to_give_t
     assert seen(shop, record) == {"app 1", "maintenance", "app 2"}
 
 
+def test_a_host_whose_app_is_down_is_closed_while_the_others_serve(shop: Shop) -> None:
+    """Each goes its own way, so none can wait for the other in a task."""
+    assert shop.gunicorn("web2", "stop") == 0
+    run = shop.deploy("v1_2")
+    assert run.status == 0, run.output
+    assert shop.versions() == {"1.2"}
+    assert ["opened" in {entry["event"] for entry in shop.journal(node)[-8:]} for node in NODES] == [False, True]
+
+
 def test_a9_a_deploy_that_fails_after_one_that_was_killed_goes_back_to_before_both(
     shop: Shop, record: Path, tmp_path: Path, data_is_whole: Callable[[], bool]
 ) -> None:
