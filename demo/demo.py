@@ -94,7 +94,11 @@ def deploy(version: str) -> None:
         in_report = False
         for line in playbook.stdout:
             log.write(line)
-            in_report = line.startswith(("PLAN ", "FAILED ", "DONE ")) or (in_report and not line.startswith("TASK"))
+            in_report = line.startswith(("PLAN ", "FAILED ", "DONE ")) or (
+                in_report and not line.startswith(("TASK", "STEP"))
+            )
+            if line.startswith("STEP "):
+                print(f"    {time.monotonic() - started:5.1f} s  {line.rstrip()}", flush=True)
             if line.startswith("TASK [") and line[6].isdigit():
                 print(f"    {time.monotonic() - started:5.1f} s  phase {line[6:].split(']')[0]}", flush=True)
             elif in_report and line.strip():

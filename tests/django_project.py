@@ -56,6 +56,7 @@ CREATE = f"migrations.CreateModel('Leaf', {COLUMNS})"
 ADD = "migrations.AddField('leaf', 'price', models.IntegerField(default=1))"
 ADD_MORE = "migrations.AddField('leaf', 'stock', models.IntegerField(default=1))"
 FAIL = "migrations.RunPython(forwards)"
+NOT_ATOMIC = "\n    atomic = False\n    operations = ["
 ONE_WAY = "migrations.RunSQL('CREATE TABLE one_way (id integer)')"
 
 
@@ -117,3 +118,10 @@ class First:
     database: Path
     plan: dict[str, Any]
     result: dict[str, Any]
+
+
+def fails_halfway(project: Project, name: str, after: str) -> None:
+    """Add a migration that leaves a part of itself behind."""
+    project.add("tea", name, f"{ADD_MORE}, {FAIL}", after=after)
+    path = project.path / f"tea/migrations/{name}.py"
+    path.write_text(path.read_text().replace("\n    operations = [", NOT_ATOMIC))

@@ -139,7 +139,7 @@ class Passage:
                 for number, stage in enumerate(self.stages):
                     meeting.gather(number)
                     if says and stage.steps and not self.action._task.check_mode and meeting.is_first(number):
-                        Display().display(f"      {stage.name}")
+                        Display().display(f"STEP  {stage.name}")
                     self.work = self.work or meeting.told()
                     why = self.go_to(stage)
                     if self.work:
@@ -156,7 +156,9 @@ class Passage:
             ended = {"done": False, "failed": True, "msg": str(error)}
         with suppress(OSError):
             self.work = self.work or meeting.told()
-        result = {**merged(self.said), "begun": self.begun, "work": self.work, **ended}
+        # Of a failure what failed is shown, and not all that went well before
+        said = self.said[-1:] if self.said and self.said[-1].get("failed") else self.said
+        result = {**merged(said), "begun": self.begun, "work": self.work, **ended}
         result["changed"] = bool(result["changed"] or self.work.get("changed"))
         return {**result, "stage": self.begun[-1]} if self.begun else result
 

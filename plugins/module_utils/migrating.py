@@ -37,10 +37,10 @@ class Migrating:
     def begin(self, how: Mapping[str, Any], request: Mapping[str, Any]) -> None:
         """Migrate, or go on following where this deploy does so already. Raises MigrationError and OSError.
 
-        What a deploy that died has noted stays the way back: the database as it was before the first of them, and the release that
-        was live then, which comes as ``live`` with the request.
+        What a deploy that died or failed has noted stays the way back: the database as it was before the first of them, and the
+        release that was live then, which comes as ``live`` with the request; and that a part of a migration may be there.
         """
-        self._begin("migrate", how, {**request, **self.kept()})
+        self._begin("migrate", how, {**request, **self.kept(), "halfway": self.left_halfway()})
 
     def begin_undo(self, how: Mapping[str, Any], request: Mapping[str, Any]) -> None:
         """Take back what was done. Raises MigrationError where there is nothing to be taken back, and OSError.
@@ -74,7 +74,9 @@ class Migrating:
 
             try:
                 result = run(**how, standby=self.standby, tell=pass_on, verb=verb, **asked)
-                return {**kept, **result}
+                # What came to its end has made a whole of the part that was there, or taken it back
+                part = bool(result.get("halfway") or (kept["halfway"] and result["failure"]))
+                return {**kept, **result, "halfway": part}
             except MigrationError as error:
                 started = told.get("stage") in TOUCHING
                 known = {name: told[name] for name in kept}
@@ -87,6 +89,11 @@ class Migrating:
         """Wait until nothing goes on that a run before has begun, or the time is over. Raises OSError."""
         if self.job.record() is not None:
             self.job.follow(FOR_EVER, seconds)
+
+    def left_halfway(self) -> bool:
+        """Tell whether what this deploy or one from before has left may have a part of a migration in it."""
+        record = self.job.record()
+        return record is not None and self.kept()["before"] is not None and halfway(record)
 
     def kept(self) -> dict[str, Any]:
         """Give what is noted of the site as it was before: its migrations, the backup, and the release that was live."""

@@ -174,6 +174,12 @@ heads:
   description: The last migration of each app in this release.
   returned: with O(state=planned) and O(state=migrated)
   type: dict
+left:
+  description:
+    - Where O(job) is given, what a deploy has left that did not finish, C(halfway), whether a part of a migration may be in the database, and
+      C(backup), the path of its backup, or none.
+  returned: with O(state=planned)
+  type: dict
 running:
   description: Whether the migrating goes on; what follows is there when it is over.
   returned: unless O(state=planned)
@@ -304,7 +310,8 @@ def main() -> None:
             stays = 0 if module.check_mode or migrating is None else params["stays"]
             plan = run(**how, standby=migrating.standby if migrating else None, stays=stays, verb="plan", **request)
             changed = params["state"] == "migrated" and bool(plan["pending"])
-            module.exit_json(changed=changed, **plan)
+            left = {"halfway": migrating.left_halfway(), "backup": migrating.kept()["backup"]} if migrating else {}
+            module.exit_json(changed=changed, left=left, **plan)
         migrating = Migrating(Path(params["job"]), params["name"])
         if params["state"] == "migrated":
             migrating.begin(how, {**request, "live": params["live"]})

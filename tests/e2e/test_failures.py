@@ -52,7 +52,14 @@ def test_a_failed_migration_holds_the_site_closed_and_says_what_to_do(lone: Shop
     told = "the deploy of fails_halfway has failed in the phase migrate, and keeps the site closed"
     assert [node for node in lone.nodes if f"{node}: {told}" in asked.words] == [*lone.nodes]
     assert "a visitor gets" not in asked.words
-    restore = re.search(r"^ +(python3 -c .*)$", run.stdout, re.MULTILINE)
+    again = lone.deploy("v2")
+    assert again.status == 2
+    assert "A part of a migration that failed before may be in the database." in again.words
+    assert "duplicate column name: total_cents" in again.words
+    assert "STATE shop stays closed: visitors see the maintenance page." in again.words
+    assert "may be there in part" in again.words
+    assert (lone.kinds(), [lone.gunicorn(node, "status") for node in lone.nodes]) == ({"maintenance"}, [3])
+    restore = re.search(r"^ +(python3 -c .*)$", again.stdout, re.MULTILINE)
     assert restore
     subprocess.run(restore.group(1), shell=True, check=True)
     run = lone.deploy("v1")

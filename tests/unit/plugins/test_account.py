@@ -65,7 +65,12 @@ NOT_LOCKED = {"__django_release_locked": {"failed": True}}
 
 
 ACCOUNTS: dict[str, tuple[str, dict[str, Any], list[str], list[str]]] = {
-    "halfway": ("migrate", {"halfway": True}, ["It did not run in a transaction", *RESULT["restore"]], []),
+    "halfway": (
+        "migrate",
+        {"halfway": True},
+        ["What did not run in a transaction may be there in part", *RESULT["restore"]],
+        [],
+    ),
     "undone": ("migrate", {"halfway": False}, ["on localhost as tea, and", *RESULT["restore"]], ["transaction"]),
     "no backup": (
         "migrate",

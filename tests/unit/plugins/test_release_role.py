@@ -56,4 +56,4 @@ def test_all_end_a_stage_before_any_begins_the_next(
     done = [tuple(line.split()) for line in words.read_text().splitlines()]
     assert [name for name, _ in done] == ["one", "one", "one", "two", "three", "three", "three"]
     assert {host for name, host in done if name == "three"} == set(HOSTS)
-    assert ("      two\n" in ran.stdout) is in_step
+    assert ("STEP  two\n" in ran.stdout) is in_step

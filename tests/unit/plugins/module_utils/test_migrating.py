@@ -14,7 +14,7 @@ import pytest
 from ansible_collections.intermission.django.plugins.module_utils.migrating import DIED, Migrating
 from ansible_collections.intermission.django.plugins.module_utils.migrations import MigrationError
 
-from django_project import ADD, ADD_MORE, FAIL, Project
+from django_project import ADD, ADD_MORE, FAIL, Project, fails_halfway
 
 pytestmark = pytest.mark.programs
 
@@ -231,3 +231,23 @@ def test_a_failure_is_the_result(migrated: Project, job: Path) -> None:
     migrated.add("tea", "0002_fail", FAIL, after="0001_initial")
     told = begin(migrated, job).wait(None, 60)
     assert (told["failure"], told["halfway"]) == ("RuntimeError: the tea is cold", False)
+
+
+def test_a_part_that_one_run_has_left_is_there_for_the_next_that_fails_too(migrated: Project, job: Path) -> None:
+    """That one runs in a transaction, and is another release's: it leaves nothing itself, and the database is not as it was."""
+    fails_halfway(migrated, "0002_fail", "0001_initial")
+    left = begin(migrated, job).wait(None, 60)
+    assert (left["halfway"], Migrating(job, "r2").left_halfway()) == (True, True)
+    migrated.add("tea", "0002_fail", f"{ADD_MORE}, {FAIL}", after="0001_initial")
+    again = begin(migrated, job, "r2")
+    told = again.wait(None, 60)
+    assert told["failure"] == "RuntimeError: the tea is cold"
+    assert (told["halfway"], told["backup"]) == (True, left["backup"])
+    again.begin_undo(how(migrated), request(migrated))
+    kept = again.wait(None, 60)
+    assert (kept["undone"], kept["halfway"]) == ("", True)
+    assert kept["failure"].startswith("a part of a migration may be in the database")
+    again.begin_undo(how(migrated), request(migrated, restores=True))
+    back = again.wait(None, 60)
+    assert (back["undone"], back["halfway"], again.left_halfway()) == ("restored", False, False)
+    assert migrated.tables()["tea_leaf"] == ["id", "name"]

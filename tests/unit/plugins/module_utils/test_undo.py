@@ -9,11 +9,9 @@ from typing import Any
 
 import pytest
 
-from django_project import ADD, ADD_MORE, CREATE, FAIL, ONE_WAY, Project
+from django_project import ADD, ADD_MORE, CREATE, FAIL, ONE_WAY, Project, fails_halfway
 
 pytestmark = pytest.mark.programs
-
-NOT_ATOMIC = "\n    atomic = False\n    operations = ["
 
 
 def rows(project: Project) -> list[str]:
@@ -29,13 +27,6 @@ def prices(project: Project) -> list[int]:
 def fill(project: Project, *names: str) -> None:
     with sqlite3.connect(project.database) as connection:
         connection.executemany("INSERT INTO tea_leaf (name) VALUES (?)", [(name,) for name in names])
-
-
-def fails_halfway(project: Project, name: str, after: str) -> None:
-    """Add a migration that leaves a part of itself behind."""
-    project.add("tea", name, f"{ADD_MORE}, {FAIL}", after=after)
-    path = project.path / f"tea/migrations/{name}.py"
-    path.write_text(path.read_text().replace("\n    operations = [", NOT_ATOMIC))
 
 
 def undo(project: Project, result: dict[str, Any], **request: Any) -> dict[str, Any]:

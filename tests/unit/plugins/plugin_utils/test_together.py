@@ -164,7 +164,7 @@ def test_hosts_go_through_stages_together(
     assert {(line[0], line[1]) for line in lines} == {(name, host) for name in names for host in HOSTS}
     pythons = {host: {line[2] for line in lines if line[1] == host} for host in HOSTS}
     assert {len(numbers) for numbers in pythons.values()} == ({1} if pipelining == "true" else {3})
-    assert [ran.stdout.count(f"      {name}\n") for name in names] == [1, 1, 1]
+    assert [ran.stdout.count(f"STEP  {name}\n") for name in names] == [1, 1, 1]
     assert "web1 done=True begun=one,two,three" in ran.stdout
 
 
@@ -194,7 +194,7 @@ def test_more_hosts_than_processes_go_each_by_itself(
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert [line.split()[1] for line in words.read_text().splitlines()] == [host for host in HOSTS for _ in range(2)]
-    assert "      one\n" not in ran.stdout, "it would be said for each host"
+    assert "STEP  one\n" not in ran.stdout, "it would be said for each host"
 
 
 def test_a_proof_is_asked_from_the_controller_in_a_stage_of_its_own(
