@@ -41,11 +41,17 @@ class Job:
         where its process has gone without either.
         """
         try:
-            content: dict[str, Any] = json.loads(read_plain(self.path, LARGE_LIMIT))
+            content = self._read()
+            running = not _is_over(content) and _lives(content["process"])
+            if not running and not _is_over(content):
+                content = self._read()  # It may have come to its end, and gone, since
         except (FileNotFoundError, NotADirectoryError):
             return None
-        over = content["result"] is not None or content["error"] is not None
-        return {**content, "running": not over and _lives(content["process"])}
+        return {**content, "running": running}
+
+    def _read(self) -> dict[str, Any]:
+        content: dict[str, Any] = json.loads(read_plain(self.path, LARGE_LIMIT))
+        return content
 
     def begin(self, name: str, work: Work, progress: Any = None) -> None:
         """Let a process of its own do the work, and return at once. Work that still runs is left to run: ``record`` names it.
@@ -82,8 +88,7 @@ class Job:
 
     def give_up(self, error: str) -> None:
         """Note why work whose process has gone came to no result. Raises OSError."""
-        content = json.loads(read_plain(self.path, LARGE_LIMIT))
-        self._write({**content, "error": error})
+        self._write({**self._read(), "error": error})
 
     def _go_on(self, content: dict[str, Any], work: Work, begun: int) -> None:
         """Become a process that nobody waits for, do the work, and never return."""
@@ -171,6 +176,10 @@ def _content(name: str, progress: Any = None) -> dict[str, Any]:
 
 def _this_process() -> dict[str, Any]:
     return {"pid": os.getpid(), "started": process_started(os.getpid()), "machine": machine()}
+
+
+def _is_over(content: dict[str, Any]) -> bool:
+    return content["result"] is not None or content["error"] is not None
 
 
 def _lives(process: dict[str, Any]) -> bool:

@@ -60,6 +60,22 @@ def test_the_result_is_there_when_the_work_is_over(tmp_path: Path) -> None:
     assert job.record() is None
 
 
+def test_work_that_ends_while_it_is_looked_at_has_its_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was not over when its file was read, and its process is gone when that is looked for."""
+    job = Job(tmp_path / "job.json")
+    job.begin("add", lambda tell: {"sum": 3})
+    wait_until(lambda: not told(job)["running"])
+    over = job.path.read_text()
+    job.path.write_text(json.dumps({**json.loads(over), "result": None}))
+
+    def goes(process: dict[str, Any]) -> bool:
+        job.path.write_text(over)
+        return False
+
+    monkeypatch.setattr("ansible_collections.intermission.django.plugins.module_utils.job._lives", goes)
+    assert (told(job)["result"], told(job)["running"]) == ({"sum": 3}, False)
+
+
 def test_it_outlives_who_began_it_and_is_followed_by_another(tmp_path: Path) -> None:
     path = tmp_path / "job.json"
     begun = subprocess.run(
