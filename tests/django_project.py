@@ -47,6 +47,7 @@ def forwards(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
+    atomic = {atomic}
     dependencies = {dependencies!r}
     operations = [{operations}]
 """
@@ -56,7 +57,6 @@ CREATE = f"migrations.CreateModel('Leaf', {COLUMNS})"
 ADD = "migrations.AddField('leaf', 'price', models.IntegerField(default=1))"
 ADD_MORE = "migrations.AddField('leaf', 'stock', models.IntegerField(default=1))"
 FAIL = "migrations.RunPython(forwards)"
-NOT_ATOMIC = "\n    atomic = False\n    operations = ["
 ONE_WAY = "migrations.RunSQL('CREATE TABLE one_way (id integer)')"
 
 
@@ -81,10 +81,10 @@ class Project:
         self.add("cup", "0001_initial", CREATE)
         self.add("tea", "0001_initial", CREATE)
 
-    def add(self, app: str, name: str, operations: str, after: str | None = None) -> None:
+    def add(self, app: str, name: str, operations: str, after: str | None = None, atomic: bool = True) -> None:
         """Add a migration to an app."""
         dependencies = [(app, after)] if after else []
-        text = MIGRATION.format(dependencies=dependencies, operations=operations)
+        text = MIGRATION.format(dependencies=dependencies, operations=operations, atomic=atomic)
         (self.path / app / "migrations" / f"{name}.py").write_text(text)
 
     def ask(self, **request: Any) -> dict[str, Any]:
@@ -122,6 +122,4 @@ class First:
 
 def fails_halfway(project: Project, name: str, after: str) -> None:
     """Add a migration that leaves a part of itself behind."""
-    project.add("tea", name, f"{ADD_MORE}, {FAIL}", after=after)
-    path = project.path / f"tea/migrations/{name}.py"
-    path.write_text(path.read_text().replace("\n    operations = [", NOT_ATOMIC))
+    project.add("tea", name, f"{ADD_MORE}, {FAIL}", after=after, atomic=False)

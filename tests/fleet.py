@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shlex
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from driving import BIN, CHECKOUT, Answer, Site, wait_until
+from driving import BIN, CHECKOUT, Answer, Run, Site, wait_until
 
 if TYPE_CHECKING:
     from testinfra.host import Host
@@ -26,6 +27,21 @@ LAB = {
 SSHD = "$(grep --files-with-matches '^sshd' /proc/[0-9]*/comm | cut -d/ -f3)"
 # A connection is a process of its own, which ends before it is killed where it has just been closed
 NO_SSH = f"systemctl stop ssh.socket ssh.service; kill -KILL {SSHD} 2>/dev/null || true"
+
+
+COMMANDS = re.compile(r"^ +((?:mariadb|zcat|echo|pg_restore) .*)$", re.MULTILINE)
+# Runs a command and types a password when it is asked for one
+OPERATOR = """
+import os, pty, sys
+
+def read(terminal):
+    said = os.read(terminal, 1024)
+    if b"password" in said.lower():
+        os.write(terminal, sys.argv[1].encode() + b"\\n")
+    return said
+
+sys.exit(os.waitstatus_to_exitcode(pty.spawn(["sh", "-ec", sys.argv[2]], read)))
+"""
 
 
 class Fleet(Site):
@@ -99,6 +115,16 @@ class Fleet(Site):
 
         wait_until(answered, f"{node} answers")
         return answers[0]
+
+
+def told_commands(run: Run) -> list[str]:
+    """Give the commands that restore a database, as a run has told its operator."""
+    return COMMANDS.findall(run.stdout)
+
+
+def type_in(host: Host, command: str, password: str) -> None:
+    """Run a command as an operator does, who types the password of the database that it asks for."""
+    host.check_output("python3 -c %s %s %s < /dev/null", OPERATOR, password, command)
 
 
 def manage(host: Host, command: str) -> str:

@@ -16,7 +16,7 @@ import socket
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
@@ -187,7 +187,21 @@ def plan(request: dict[str, Any]) -> dict[str, Any]:
         "unknown": unknown(alias),
         "heads": heads(),
         "faults": database.faults(bool(request["backup_directory"]), request["trial_megabytes"]) if entries else [],
+        "restore": ways_back(database, request["backup"]),
     }
+
+
+def ways_back(database: Database, backup: str | None, tables: Collection[str] | None = None) -> list[str]:
+    """Give the commands that restore a backup, of when there were these tables; none where there is none, or it cannot be read."""
+    if not backup:
+        return []
+    there = set(database.connection.introspection.table_names())
+    try:
+        return database.restore(
+            backup, sorted(there.difference(database.tables_in(backup) if tables is None else tables))
+        )
+    except OSError:
+        return []
 
 
 def migrate(request: dict[str, Any], tell: Tell) -> dict[str, Any]:
@@ -228,9 +242,7 @@ def migrate(request: dict[str, Any], tell: Tell) -> dict[str, Any]:
                     run_patiently(alias, entries, targets, tell)
             finally:
                 result["seconds"] = round(time.monotonic() - started, 3)
-                if result["backup"]:
-                    created = sorted(set(connection.introspection.table_names()) - tables)
-                    result["restore"] = database.restore(result["backup"], created)
+                result["restore"] = ways_back(database, result["backup"], None if request["backup"] else tables)
                 left = [entry["label"] for entry in pending(alias, targets)]
                 result["applied"] = [entry["label"] for entry in entries if entry["label"] not in left]
                 failed = next((entry for entry in entries if entry["label"] in left), None)
@@ -290,7 +302,7 @@ def undo(request: dict[str, Any], tell: Tell) -> dict[str, Any]:
                     )
                 if not request["backup"]:
                     raise DatabaseFault(f"{hindered}, and there is no backup")
-                tell(stage="restoring")
+                tell(stage="restoring", atomic=bool(connections[alias].features.can_rollback_ddl))
                 connections[alias].close()
                 database.recover(request["backup"])
                 result["undone"] = "restored"

@@ -103,6 +103,10 @@ class Database:
             counts[table] = int(cursor.fetchone()[0])
         return counts
 
+    def tables_in(self, backup: str) -> set[str]:
+        """Name the tables in a backup, where restoring it has to know. Raises OSError."""
+        return set()
+
     def restore(self, backup: str, created: Sequence[str]) -> list[str]:
         """Give the shell commands that restore a backup; ``created`` are tables that it does not have."""
         raise NotImplementedError

@@ -221,7 +221,7 @@ class MySQL(Database):
 
     def recover(self, backup: str) -> None:
         """Restore its tables, and drop the others afterwards: there is no transaction around either."""
-        wanted = tables_of(backup)
+        wanted = self.tables_in(backup)
         self.put_back(backup, self.name)
         with session_of_its_own(self.connection) as cursor:
             others = [table for table in self.connection.introspection.table_names(cursor) if table not in wanted]
@@ -236,6 +236,15 @@ class MySQL(Database):
             shutil.copyfileobj(source, script, 2**20)
             script.seek(0)
             run_program([program, f"--defaults-extra-file={options}", "--batch", database], os.environ, stdin=script)
+
+    def tables_in(self, backup: str) -> set[str]:
+        """Read it to its end."""
+        with gzip.open(backup, "rt", encoding="utf-8", errors="replace") as stream:
+            return {
+                found[1].replace("``", "`")
+                for line in stream
+                if (found := re.match(r"CREATE TABLE `((?:[^`]|``)+)`", line))
+            }
 
     def restore(self, backup: str, created: Sequence[str]) -> list[str]:
         """Drop the tables first that the backup does not replace."""
@@ -264,13 +273,3 @@ def last_bytes(path: str, count: int) -> bytes:
         while block := stream.read(2**20):
             tail = (tail + block)[-count:]
     return tail
-
-
-def tables_of(backup: str) -> set[str]:
-    """Name the tables in a backup of the client program mariadb-dump or mysqldump."""
-    with gzip.open(backup, "rt", encoding="utf-8", errors="replace") as stream:
-        return {
-            found[1].replace("``", "`")
-            for line in stream
-            if (found := re.match(r"CREATE TABLE `((?:[^`]|``)+)`", line))
-        }

@@ -90,6 +90,12 @@ class Job:
         """Note why work whose process has gone came to no result. Raises OSError."""
         self._write({**self._read(), "error": error})
 
+    def correct(self, facts: dict[str, Any]) -> None:
+        """Put facts in the place of what work has told that is over. Raises OSError."""
+        content = self._read()
+        corrected = {name: {**content[name], **facts} for name in ("progress", "result") if content[name] is not None}
+        self._write({**content, **corrected})
+
     def _go_on(self, content: dict[str, Any], work: Work, begun: int) -> None:
         """Become a process that nobody waits for, do the work, and never return."""
         status = 1

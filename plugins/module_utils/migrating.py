@@ -14,6 +14,11 @@ FOR_EVER = 10**9
 DIED = "the process that migrated is gone, and has left no result: the host may have been restarted, or have run out of memory"
 # What is told of one that may have touched the schema
 TOUCHING = ("migrating", "locked out", "reversing", "restoring")
+# What a run that follows has to know of the one before
+KEPT = ("before", "backup", "halfway", "parts", "live")
+WHOLE: dict[str, Any] = {"halfway": False, "parts": []}
+# What is in the database in part where a restore did not come to its end, which no release can run
+RESTORED = "the backup that was being restored"
 # What is known of a migration that has come to no result
 UNKNOWN: dict[str, Any] = {
     "applied": [],
@@ -40,7 +45,7 @@ class Migrating:
         What a deploy that died or failed has noted stays the way back: the database as it was before the first of them, and the
         release that was live then, which comes as ``live`` with the request; and that a part of a migration may be there.
         """
-        self._begin("migrate", how, {**request, **self.kept(), "halfway": self.left_halfway()})
+        self._begin("migrate", how, {**request, **self.kept(), **self.left()})
 
     def begin_undo(self, how: Mapping[str, Any], request: Mapping[str, Any]) -> None:
         """Take back what was done. Raises MigrationError where there is nothing to be taken back, and OSError.
@@ -49,7 +54,7 @@ class Migrating:
         """
         record, kept = self.job.record(), self.kept()
         if kept["before"] is not None and record is not None:
-            request = {**request, **kept, "halfway": halfway(record)}
+            request = {**request, **kept, **left_in(record)}
         if request.get("before") is None:
             raise MigrationError("it is not known which migrations were applied before")
         self._begin("undo", how, request)
@@ -62,8 +67,8 @@ class Migrating:
                 f"a process from before is at it still ({record['name']}, since {record['since']}): wait for its end, then deploy"
                 " again"
             )
-        kept = {name: request.get(name) for name in ("before", "backup", "halfway", "live")}
-        asked = {name: value for name, value in request.items() if name != "live"}
+        kept = {name: request.get(name) for name in KEPT}
+        asked = {name: value for name, value in request.items() if name not in ("live", "parts")}
 
         def work(tell: Tell) -> dict[str, Any]:
             told = dict(kept)
@@ -74,14 +79,12 @@ class Migrating:
 
             try:
                 result = run(**how, standby=self.standby, tell=pass_on, verb=verb, **asked)
-                # What came to its end has made a whole of the part that was there, or taken it back
-                part = bool(result.get("halfway") or (kept["halfway"] and result["failure"]))
-                return {**kept, **result, "halfway": part}
+                # What came to its end has made a whole of the parts that were there, or taken them back
+                return {**kept, **result, **(left_by(told, result) if result["failure"] else WHOLE)}
             except MigrationError as error:
                 started = told.get("stage") in TOUCHING
                 known = {name: told[name] for name in kept}
-                part = bool(told["halfway"]) or not told.get("atomic", True)
-                return {**known, **UNKNOWN, "started": started, "halfway": part, "failure": str(error)}
+                return {**known, **UNKNOWN, "started": started, **left_by(told), "failure": str(error)}
 
         self.job.begin(name, work, progress=kept)
 
@@ -90,10 +93,18 @@ class Migrating:
         if self.job.record() is not None:
             self.job.follow(FOR_EVER, seconds)
 
-    def left_halfway(self) -> bool:
-        """Tell whether what this deploy or one from before has left may have a part of a migration in it."""
+    def left(self) -> dict[str, Any]:
+        """Tell whether this deploy or one before may have left a part of a migration, ``halfway``, and of which, ``parts``."""
         record = self.job.record()
-        return record is not None and self.kept()["before"] is not None and halfway(record)
+        if record is None or record["running"] or self.kept()["before"] is None:
+            return dict(WHOLE)
+        return left_in(record)
+
+    def believe(self) -> None:
+        """Note the operator's word that no part of a migration is in the database any more. Raises OSError."""
+        record = self.job.record()
+        if record is not None and not record["running"]:
+            self.job.correct({**WHOLE, "atomic": True, "stage": ""})
 
     def kept(self) -> dict[str, Any]:
         """Give what is noted of the site as it was before: its migrations, the backup, and the release that was live."""
@@ -108,12 +119,28 @@ class Migrating:
         told = {name: record[name] for name in ("running", "news", "progress")}
         if record["running"]:
             return {**told, "began": record["since"]}
-        gone = {**UNKNOWN, **self.kept(), "halfway": halfway(record), "failure": record["error"] or DIED}
+        gone = {**UNKNOWN, **self.kept(), **left_in(record), "failure": record["error"] or DIED}
         result = record["result"] or gone
         return {**told, "began": record["since"], **result}
 
 
-def halfway(record: Mapping[str, Any]) -> bool:
-    """Tell whether a part of a migration may be in the database: of one that failed, or that was at it when its process went."""
-    noted = {**(record["progress"] or {}), **(record["result"] or {})}
-    return bool(noted.get("halfway")) or (record["result"] is None and not noted.get("atomic", True))
+def left_by(told: Mapping[str, Any], result: Optional[Mapping[str, Any]] = None) -> dict[str, Any]:
+    """Say what a run that did not come to its end has left by its news and its result: a part of what it was at, or of one before.
+
+    A migration that was applied after all is in the database as a whole.
+    """
+    result = result or {}
+    parts = [part for part in told.get("parts") or [] if part not in result.get("applied", ())]
+    halfway = result.get("halfway", not told.get("atomic", True))
+    at = RESTORED if told.get("stage") == "restoring" else told.get("migration")
+    if halfway and at and at not in parts:
+        parts.append(at)
+    return {"halfway": bool(parts), "parts": parts}
+
+
+def left_in(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Say the same of one by its record."""
+    result = record["result"]
+    if result is None:
+        return left_by(record["progress"] or {})
+    return {name: result.get(name) or nothing for name, nothing in WHOLE.items()}

@@ -133,11 +133,11 @@ PLAN: Shape = {
     "unknown": _texts,
     "heads": _texts_by_name,
     "faults": _texts,
+    "restore": _texts,
 }
 RESULT: Shape = {
     **PLAN,
     "backup": _text_or_none,
-    "restore": _texts,
     "applied": _texts,
     "failure": _text,
     "failed_migration": _text_or_none,

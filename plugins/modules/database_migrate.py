@@ -57,6 +57,12 @@ options:
     description: With O(state=migrated), the release that is live before; with O(state=undone), see O(before).
     type: str
     default: ""
+  is_whole:
+    description:
+      - With O(state=planned) and O(job), the operator's word that no part is there any more of a migration that an earlier run has left
+        halfway. It is noted, but with check mode.
+    type: bool
+    default: false
   before:
     description:
       - With O(state=undone), the migrations that were applied before, and whole.
@@ -174,10 +180,15 @@ heads:
   description: The last migration of each app in this release.
   returned: with O(state=planned) and O(state=migrated)
   type: dict
+restore:
+  description: The shell commands that restore, on this host, the backup of this run or of one that did not finish.
+  returned: with O(state=planned) and O(state=migrated)
+  type: list
+  elements: str
 left:
   description:
-    - Where O(job) is given, what a deploy has left that did not finish, C(halfway), whether a part of a migration may be in the database, and
-      C(backup), the path of its backup, or none.
+    - Where O(job) is given, what a deploy has left that did not finish. C(halfway), whether a part of a migration may be in the database;
+      C(parts), of which ones; and, each none where there is none, C(before), the migrations that were applied before, and C(backup), its path.
   returned: with O(state=planned)
   type: dict
 running:
@@ -235,15 +246,15 @@ backup:
   description: Path of the backup.
   returned: with O(state=migrated)
   type: str
-restore:
-  description: The shell commands that restore the backup on this host.
-  returned: with O(state=migrated)
-  type: list
-  elements: str
 halfway:
   description: Whether a part of the migration that failed may be in the database, because it does not run in a transaction.
   returned: with O(state=migrated)
   type: bool
+parts:
+  description: The migrations of which a part may be there, by this run or one before that did not finish.
+  returned: unless O(state=planned)
+  type: list
+  elements: str
 undone:
   description: How it was taken back, V(nothing), V(reversed), V(applied) again where it was a rollback, or V(restored); empty where it was not.
   returned: with O(state=undone)
@@ -255,7 +266,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.intermission.django.plugins.module_utils.migrating import Migrating
+from ansible_collections.intermission.django.plugins.module_utils.migrating import WHOLE, Migrating
 from ansible_collections.intermission.django.plugins.module_utils.migrations import (
     MigrationError,
     run,
@@ -273,6 +284,7 @@ ARGUMENTS: dict[str, Any] = {
         "job": {"type": "path"},
         "name": {"type": "str", "default": ""},
         "live": {"type": "str", "default": ""},
+        "is_whole": {"type": "bool", "default": False},
         "before": {"type": "list", "elements": "str"},
         "news": {"type": "int", "default": 0},
         "wait": {"type": "float", "default": 5},
@@ -308,9 +320,12 @@ def main() -> None:
         if params["state"] == "planned" or module.check_mode:
             migrating = Migrating(Path(params["job"]), params["name"]) if params["job"] else None
             stays = 0 if module.check_mode or migrating is None else params["stays"]
-            plan = run(**how, standby=migrating.standby if migrating else None, stays=stays, verb="plan", **request)
+            if migrating and params["is_whole"] and not module.check_mode:
+                migrating.believe()
+            left = {**(WHOLE if params["is_whole"] else migrating.left()), **migrating.kept()} if migrating else {}
+            asked = {**request, "verb": "plan", "backup": left.get("backup")}
+            plan = run(**how, standby=migrating.standby if migrating else None, stays=stays, **asked)
             changed = params["state"] == "migrated" and bool(plan["pending"])
-            left = {"halfway": migrating.left_halfway(), "backup": migrating.kept()["backup"]} if migrating else {}
             module.exit_json(changed=changed, left=left, **plan)
         migrating = Migrating(Path(params["job"]), params["name"])
         if params["state"] == "migrated":

@@ -3,25 +3,44 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+import testinfra
 from testinfra.host import Host
 
 from driving import Run, wait_until
-from fleet import Fleet
+from fleet import Fleet, manage, told_commands, type_in
 from probe.record import ANSWERS
 
 RATE = 5  # requests per second and host, which leaves two slow cores room for the deploy
 MANY = 10  # where thousands are wanted
+HAS_COLUMN = "SELECT count(*) FROM information_schema.columns WHERE column_name = 'total_cents'"
+WAITING = "SELECT count(*) FROM pg_locks WHERE NOT granted"
 
 
 @pytest.fixture
 def web_hosts(site: Fleet) -> list[Host]:
     """The web hosts, one connection each."""
     return site.connections()
+
+
+@pytest.fixture
+def database(site: Fleet) -> Host:
+    """The database's host."""
+    key = site.environment.get("ANSIBLE_PRIVATE_KEY_FILE")
+    return testinfra.get_host("ansible://db1.example.com", ansible_inventory=site.inventory, ssh_identity_file=key)
+
+
+def sql(database: Host, statement: str) -> str:
+    """Ask the site's database."""
+    return str(
+        database.check_output("runuser -u postgres -- psql --tuples-only --no-align --command=%s shop", statement)
+    )
 
 
 def watched(site: Fleet, record: Path, act: Callable[[], Run | None], at_least: int = 0) -> dict[str, Any]:
@@ -55,8 +74,30 @@ def test_1_a_release_that_does_not_start_never_reaches_a_visitor(site: Fleet, re
     assert (facts["unexpected"], set(facts["classes"])) == (0, {"app 1"}), facts["first_unexpected"]
 
 
-def test_2_a_release_with_a_migration_closes_the_site_while_it_migrates(site: Fleet, record: Path) -> None:
-    facts = watched(site, record, lambda: site.deploy("v2"))
+def test_2_a15_a_migration_closes_the_site_and_gives_way_to_who_waits_behind_it_for_a_table(
+    site: Fleet, record: Path, database: Host
+) -> None:
+    """Somebody's session reads the table: a migration would wait for it without end, and all who come then behind the migration."""
+
+    def waiting() -> bool:
+        return sql(database, WAITING) != "0"
+
+    def is_so(run: subprocess.Popen[str], state: bool) -> bool:
+        return waiting() is state or run.poll() is not None
+
+    def deploy() -> Run:
+        reads = "BEGIN; SELECT count(*) FROM orders_orderline; SELECT pg_sleep(600)"
+        database.check_output("systemd-run --unit=reader --uid=postgres psql --command=%s shop", reads)
+        run = site.start_playbook("deploy.yml", django_release_version="v2", django_migrate_lock_timeout=1)
+        for state in (True, False, True):
+            wait_until(partial(is_so, run, state), f"the migration {'waits' if state else 'gives way'}")
+            assert run.poll() is None, "".join(run.communicate())
+        assert site.kinds() == {"maintenance"}
+        database.check_output("systemctl stop reader")
+        output, errors = run.communicate()
+        return Run(run.returncode, output, errors)
+
+    facts = watched(site, record, deploy)
     assert set(facts["classes"]) == {"app 1", "maintenance", "app 2"}
     assert site.versions() == {"2"}
 
@@ -144,7 +185,34 @@ def test_7_where_the_controller_dies_while_requests_wait_the_page_takes_over_and
     assert site.versions() == {"1.1"}
 
 
-def test_8_where_a_release_fails_that_requests_were_let_go_to_the_site_is_closed_again(
+def test_8_a_migration_fails_halfway_and_the_database_is_restored_by_the_commands_that_the_account_gives(
+    site: Fleet, record: Path, web_hosts: list[Host], database: Host
+) -> None:
+    """Where it does not run in a transaction, PostgreSQL keeps a part of it too."""
+    leader = web_hosts[0]
+    password = site.hosts["web1.example.com"]["vault_database_password"]
+
+    def fail_and_go_back() -> Run:
+        failed = site.deploy("fails_halfway")
+        assert failed.status == 2
+        assert "What did not run in a transaction may be there in part" in failed.words
+        refused = site.deploy("v1_1")
+        assert "visitors would get it on a half migrated database" in refused.words
+        assert told_commands(failed) == told_commands(refused) != []
+        assert (site.kinds(), sql(database, HAS_COLUMN)) == ({"maintenance"}, "1")
+        wanted = manage(leader, "fingerprint")
+        sql(database, "DELETE FROM orders_orderline")
+        for command in told_commands(failed):
+            type_in(leader, command, password)
+        assert (manage(leader, "fingerprint"), sql(database, HAS_COLUMN)) == (wanted, "0")
+        return site.deploy("v1_1", django_migrate_database_is_whole=True)
+
+    facts = watched(site, record, fail_and_go_back)
+    assert set(facts["classes"]) == {"app 1.1", "maintenance"}
+    assert site.versions() == {"1.1"}
+
+
+def test_9_where_a_release_fails_that_requests_were_let_go_to_the_site_is_closed_again(
     site: Fleet, record: Path, web_hosts: list[Host]
 ) -> None:
     hold = {"django_release_strategy": "hold", "django_release_hold_seconds": 50, "django_release_on_failure": "hold"}
@@ -167,7 +235,7 @@ def test_8_where_a_release_fails_that_requests_were_let_go_to_the_site_is_closed
     assert site.versions() == {"2"}
 
 
-def test_9_the_apps_socket_moves_without_a_migration(site: Fleet, record: Path, web_hosts: list[Host]) -> None:
+def test_10_the_apps_socket_moves_without_a_migration(site: Fleet, record: Path, web_hosts: list[Host]) -> None:
     """systemd closes a socket that changes, so that the site is closed for that, and no database is migrated."""
 
     def move_there_and_back() -> Run:

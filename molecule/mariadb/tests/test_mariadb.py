@@ -11,7 +11,7 @@ from ansible_collections.intermission.django.plugins.module_utils.engine import 
 from testinfra.host import Host
 
 from driving import wait_until
-from fleet import Fleet, manage
+from fleet import Fleet, manage, told_commands, type_in
 from probe.record import ANSWERS, read_answers
 
 testinfra_hosts = ["ansible://databases"]
@@ -19,19 +19,6 @@ testinfra_hosts = ["ansible://databases"]
 LINES = 4000
 RATE = 5  # requests per second
 PASSWORD = "only-for-this-test"
-RESTORE = re.compile(r"^ +((?:mariadb|zcat) .*)$", re.MULTILINE)
-# Runs a command and types a password when it is asked for one, as an operator does
-OPERATOR = """
-import os, pty, sys
-
-def read(terminal):
-    said = os.read(terminal, 1024)
-    if b"password:" in said:
-        os.write(terminal, sys.argv[1].encode() + b"\\n")
-    return said
-
-sys.exit(os.waitstatus_to_exitcode(pty.spawn(["sh", "-ec", sys.argv[2]], read)))
-"""
 
 
 @pytest.fixture
@@ -94,10 +81,9 @@ def test_3_a_migration_fails_halfway_the_backup_is_restored_and_the_next_version
 
         wanted = manage(web, "fingerprint")
         sql(host, "DELETE FROM orders_orderline")
-        commands = RESTORE.findall(run.stdout)
-        assert commands
-        for command in commands:
-            web.check_output("python3 -c %s %s %s < /dev/null", OPERATOR, PASSWORD, command)
+        assert told_commands(run)
+        for command in told_commands(run):
+            type_in(web, command, PASSWORD)
         assert sql(host, "SHOW COLUMNS FROM orders_orderline LIKE 'total_cents'") == ""
         assert manage(web, "fingerprint") == wanted
 

@@ -68,10 +68,25 @@ ACCOUNTS: dict[str, tuple[str, dict[str, Any], list[str], list[str]]] = {
     "halfway": (
         "migrate",
         {"halfway": True},
-        ["What did not run in a transaction may be there in part", *RESULT["restore"]],
+        [
+            "What did not run in a transaction may be there in part",
+            *RESULT["restore"],
+            "-e django_migrate_database_is_whole=true",
+        ],
         [],
     ),
-    "undone": ("migrate", {"halfway": False}, ["on localhost as tea, and", *RESULT["restore"]], ["transaction"]),
+    "undone halfway": (
+        "migrate",
+        {"halfway": False},
+        ["may be there in part", "-e django_migrate_database_is_whole=true"],
+        [],
+    ),
+    "undone": (
+        "migrate",
+        {"halfway": False},
+        ["on localhost as tea, and", *RESULT["restore"]],
+        ["transaction", "is_whole"],
+    ),
     "no backup": (
         "migrate",
         {"halfway": False, "backup": None, "restore": []},
@@ -105,6 +120,7 @@ def accounts(ansible_plays: Plays) -> dict[str, str]:
                     "__django_release_phase": phase,
                     "__django_release_migrated": phase != "close",
                     "__django_migrate_result": {**RESULT, **result},
+                    "__django_migrate_undone": {"undone": "", "halfway": name == "undone halfway"},
                 }
             )
             for name, (phase, result, _said, _not_said) in ACCOUNTS.items()
@@ -367,17 +383,55 @@ PLANNED = """
     __django_release_flag: {flag}
     __django_release_operators_window: true
     __django_release_needs_window: {needs}
+    __django_release_unfinished_window: {unfinished}
     __django_release_known: {{closing_by_setting: false}}
-    __django_release_pending: []
+    __django_release_pending: {pending}
+    __django_release_label: v2
+    __django_release_account: tea
+    __django_migrate_plan: {{left: {left}, restore: {restore}}}
     __intermission_gone: []
+    __intermission_leader: web1
     intermission_site: shop
     django_release_root: /srv/shop
     django_release_allow_older: false
   tasks:
     - name: Say what is wrong
       intermission.django.report:
-        text: "SAID={{{{ __django_release_plan_faults | default('', true) | trim }}}}=END"
+        text: "SAID={{{{ (__django_release_plan_faults or '') | trim }}}}=END"
 """
+
+
+def planned(needs: bool = True, **facts: Any) -> str:
+    """Give a play that says what is wrong with a plan."""
+    variables = TEMPLATE.parents[1] / "vars/main/faults.yml"
+    known = {"flag": {"window": None}, "pending": [], "left": {}, "restore": [], "unfinished": True, **facts}
+    return PLANNED.format(
+        vars=variables, needs=json.dumps(needs), **{name: json.dumps(value) for name, value in known.items()}
+    )
+
+
+def test_a_release_that_does_not_run_the_migration_that_stopped_halfway_is_refused(ansible_plays: Plays) -> None:
+    """It would be opened on a part of it, unless the operator has seen to that."""
+    left = {"halfway": True, "parts": ["tea.0002"], "backup": "/b/shop.gz"}
+    pending = [{"label": "tea.0002"}]
+    plays = {
+        "refused": planned(left=left, restore=RESULT["restore"]),
+        "another": planned(left=left, pending=[{"label": "tea.0003"}]),
+        "two": planned(left={**left, "parts": ["tea.0002", "tea.0003"]}, pending=pending),
+        "runs it": planned(left=left, pending=pending),
+        "visitors have it already": planned(left=left, unfinished=False),
+        "whole": planned(left={"halfway": False, "parts": []}),
+        "no job": planned(),
+    }
+    printed = {name: " ".join(text.split()) for name, text in ansible_plays(plays).items()}
+    does_not = "may be in the database, and v2 does not run that: visitors would get it on a half migrated database"
+    assert f"SAID=A part of tea.0002 {does_not}" in printed["refused"]
+    commands = " ".join(RESULT["restore"])
+    assert f"on web1 as tea: {commands} When you know that it is whole: -e django_migrate_d" in printed["refused"]
+    assert f"SAID=A part of tea.0002 {does_not}" in printed["another"]
+    assert "on web1 as tea, see docs/databases.md When you know" in printed["another"]
+    assert f"SAID=A part of tea.0002, tea.0003 {does_not}" in printed["two"]
+    assert [name for name in plays if "SAID==END" not in printed[name]] == ["refused", "another", "two"]
 
 
 def test_no_database_is_migrated_behind_a_window_that_lets_visitors_pass(ansible_plays: Plays) -> None:
@@ -391,9 +445,96 @@ def test_no_database_is_migrated_behind_a_window_that_lets_visitors_pass(ansible
         "=END closed to all": {"window": {"id": "one"}, "share": 0},
         "=END by hand": {"window": None, "share": 0},
     }
-    variables = TEMPLATE.parents[1] / "vars/main/faults.yml"
-    plays = {said: PLANNED.format(vars=variables, flag=json.dumps(flag), needs="true") for said, flag in asked.items()}
-    shared = json.dumps({"window": {"id": "one"}, "share": 20})
-    plays["=END no window needed"] = PLANNED.format(vars=variables, flag=shared, needs="false")
+    plays = {said: planned(flag=flag) for said, flag in asked.items()}
+    plays["=END no window needed"] = planned(needs=False, flag={"window": {"id": "one"}, "share": 20})
     for said, printed in ansible_plays(plays).items():
         assert f"SAID={said.split(' ')[0] if said.startswith('=') else said}" in printed
+
+
+TOLD = """
+- hosts: localhost
+  connection: local
+  gather_facts: false
+  vars_files: ["{variables}"]
+  vars:
+    __intermission_hosts: [localhost, web2]
+    __intermission_gone: []
+    intermission_site: shop
+    django_release_probe_rate: 0
+    django_release_strategy: window
+    __django_release_label: v2
+    __django_release_id: abc
+    __django_release_app: {{running: true}}
+    __django_release_known: {{closed_by_setting: false, live: {{release: old}}}}
+    __django_release_needs_window: true
+    __django_release_holds: false
+    __django_release_unfinished_window: {unfinished}
+    __django_migrate_plan: {{host: "", left: {left}, pending: {pending}}}
+    __intermission_leader: localhost
+  tasks:
+    - name: The other one
+      ansible.builtin.add_host:
+        name: web2
+        __django_release_noted: {{status: {second}}}
+      changed_when: false
+
+    - name: Note it
+      ansible.builtin.set_fact:
+        __django_release_noted: {{status: {first}}}
+
+    - name: Say it
+      intermission.django.report:
+        text: "{{{{ lookup('ansible.builtin.template', '{template}') }}}}UNFINISHED {{{{ __django_release_is_unfinished }}}}"
+"""
+MIGRATION = {
+    "app": "tea",
+    "name": "0002",
+    "label": "tea.0002",
+    "operations": ["Add field price to leaf"],
+    "backwards": False,
+    "way": "window",
+    "because": "it changes data",
+}
+MIGRATES = json.dumps(MIGRATION)
+OPEN, BY_HAND = {"on": False, "window": None}, {"on": True, "window": None}
+PLANNED_WINDOW = {"on": True, "window": {"id": "upgrade"}}
+OF_DEPLOY = {"on": True, "window": {"id": "deploy-1"}}
+
+
+def told(template: str, **facts: Any) -> str:
+    """Give a play that says a plan, or the end of a deploy, of two hosts."""
+    path = TEMPLATE.with_name(template)
+    known = {"first": OPEN, "second": OPEN, "unfinished": False, "left": {}, "pending": [], **facts}
+    written = {name: json.dumps(value) for name, value in known.items()}
+    return TOLD.format(variables=ROLE_VARIABLES / "main.yml", template=path, **written)
+
+
+def test_a_plan_and_the_end_say_what_keeps_visitors_out(ansible_plays: Plays) -> None:
+    halfway = {"halfway": True, "parts": ["tea.0002"], "backup": "/b/shop.gz"}
+    plays = {
+        "open": told("done.txt.j2", first=OF_DEPLOY),
+        "one by hand": told("done.txt.j2", second=BY_HAND),
+        "both": told("done.txt.j2", first=PLANNED_WINDOW, second=PLANNED_WINDOW),
+        "plan": told("plan.txt.j2", pending=[MIGRATION]),
+        "plan by hand": told("plan.txt.j2", pending=[MIGRATION], first=BY_HAND),
+        "plan both": told("plan.txt.j2", pending=[MIGRATION], first=PLANNED_WINDOW, second=PLANNED_WINDOW),
+        "plan unfinished": told("plan.txt.j2", pending=[MIGRATION], first=OF_DEPLOY, unfinished=True),
+        "plan halfway": told("plan.txt.j2", pending=[MIGRATION], left=halfway),
+        "plan unfinished by hand": told("plan.txt.j2", first=BY_HAND, left={"parts": [], "backup": None, "before": []}),
+        "plan open, not unfinished": told("plan.txt.j2", left={"parts": [], "backup": None, "before": []}),
+        "plan whole": told("plan.txt.j2", pending=[MIGRATION], left={**halfway, "parts": []}),
+    }
+    printed = {name: " ".join(text.split()) for name, text in ansible_plays(plays).items()}
+    sentences = {
+        "Closed stays web2: somebody opened the window by hand before this deploy": ["one by hand"],
+        "It stays closed: somebody opened the window upgrade before this deploy": ["both"],
+        "To open the site: ansible-playbook playbooks/maintenance_off.yml": ["one by hand", "both"],
+        "Somebody's window stays open: localhost.": ["plan by hand", "plan unfinished by hand"],
+        "Somebody's window stays open: localhost, web2 (upgrade).": ["plan both"],
+        "It is closed now, by a deploy that did not finish": ["plan unfinished"],
+        "A part of tea.0002 may be in the database from a run before": ["plan halfway"],
+        "The database as it was: /b/shop.gz on localhost": ["plan halfway"],
+        "tea.0002: Add field price to leaf window, because": [name for name, text in plays.items() if MIGRATES in text],
+        "UNFINISHED True": ["open", "plan unfinished", "plan unfinished by hand"],
+    }
+    assert {said: [name for name in plays if said in printed[name]] for said in sentences} == sentences

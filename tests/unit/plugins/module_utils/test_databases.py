@@ -13,9 +13,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import django.db
 import pytest
-from ansible_collections.intermission.django.plugins.module_utils import engine_postgresql
+from ansible_collections.intermission.django.plugins.module_utils import django_side, engine_postgresql
 from ansible_collections.intermission.django.plugins.module_utils.databases import back_up, database_of, forget_backups
+from ansible_collections.intermission.django.plugins.module_utils.django_side import LOCK_TRIES, ways_back
 from ansible_collections.intermission.django.plugins.module_utils.engine import Database, DatabaseFault, lock_key
 from ansible_collections.intermission.django.plugins.module_utils.engine_mysql import MySQL, option_value
 from ansible_collections.intermission.django.plugins.module_utils.engine_postgresql import (
@@ -58,6 +60,7 @@ class Connection:
         self.vendor = vendor
         self.settings_dict = {"ENGINE": f"django.db.backends.{vendor}", "NAME": "shop", "OPTIONS": {}, **settings}
         self.pg_version = 150018
+        self.mysql_is_mariadb = True
         self.introspection = SimpleNamespace(table_names=lambda: ["tea"])
         self.sessions: list[Connection] = []
         self.answers = answers or {}
@@ -419,6 +422,97 @@ def test_the_way_back_in_postgresql() -> None:
     assert shlex.split(drop)[-2:] == ["psql", where]
     echoed = subprocess.run(["sh", "-c", drop.partition(" | ")[0]], capture_output=True, text=True, check=True).stdout
     assert echoed == f"{DROP_OWN_TABLES}\n"
+
+
+def test_a_backup_of_mariadb_names_its_tables(tmp_path: Path) -> None:
+    """What came after it is dropped when it is restored, also where an earlier run has brought that."""
+    backup = tmp_path / "shop.sql.gz"
+    backup.write_bytes(gzip.compress(DUMP + b"CREATE TABLE `odd``one` (id int);\nINSERT INTO `tea` VALUES (1);\n"))
+    assert mysql().tables_in(str(backup)) == {"tea", "odd`one"}
+
+
+def test_the_way_back_is_that_of_a_backup_that_is_there(tmp_path: Path) -> None:
+    database = mysql(HOST="db1")
+    database.connection.introspection = SimpleNamespace(table_names=lambda: ["tea", "half", "new"])
+    backup = tmp_path / "shop.sql.gz"
+    assert ways_back(database, None) == ways_back(database, str(backup)) == []
+    backup.write_bytes(gzip.compress(DUMP))
+    assert "DROP TABLE IF EXISTS `half`, `new`" in ways_back(database, str(backup))[0]
+    assert "DROP TABLE IF EXISTS `new`" in ways_back(database, str(backup), {"tea", "half"})[0]
+
+
+@pytest.mark.parametrize(
+    ("database", "statements"),
+    [
+        (postgresql(), ["SET lock_timeout = 1500", "SET statement_timeout = 60000"]),
+        (
+            mysql(),
+            [
+                "SET SESSION lock_wait_timeout = 2",
+                "SET SESSION innodb_lock_wait_timeout = 2",
+                "SET SESSION max_statement_time = 60",
+            ],
+        ),
+    ],
+)
+def test_a15_how_long_a_statement_waits_and_runs_is_the_servers_to_bound(
+    database: Database, statements: list[str]
+) -> None:
+    assert database.limits(1.5, 60) == statements
+    assert database.limits(0, 0) == []
+    assert database.limits(1.5, 0) == statements[:-1]
+
+
+def test_a15_a_lock_that_was_not_had_in_time_is_told_from_other_errors() -> None:
+    error, other = Exception(1205, "Lock wait timeout exceeded"), Exception(1213, "Deadlock found")
+    assert [mysql().was_locked_out(each) for each in (error, other, Exception())] == [True, False, False]
+    error, older, other = Exception(), Exception(), Exception()
+    error.__cause__ = OperationalError("55P03", "sqlstate")
+    older.__cause__ = OperationalError("55P03", "pgcode")
+    other.__cause__ = OperationalError("57014", "sqlstate")
+    assert [postgresql().was_locked_out(each) for each in (error, older, other, Exception())] == [
+        True,
+        True,
+        False,
+        False,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("fails", "atomic", "locked_out", "tries"),
+    [(0, True, True, 1), (2, True, True, 3), (9, True, True, LOCK_TRIES), (9, False, True, 1), (9, True, False, 1)],
+)
+def test_a15_what_left_nothing_and_did_not_get_its_locks_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch, fails: int, atomic: bool, locked_out: bool, tries: int
+) -> None:
+    begun: list[object] = []
+    pauses: list[float] = []
+    told: list[dict[str, Any]] = []
+
+    def run_migrations(*asked: object) -> None:
+        begun.append(asked)
+        if len(begun) <= fails:
+            raise django.db.OperationalError
+
+    monkeypatch.setattr(django_side, "run_migrations", run_migrations)
+    monkeypatch.setattr(django_side, "database_of", lambda _: SimpleNamespace(was_locked_out=lambda _: locked_out))
+    monkeypatch.setattr(django_side, "time", SimpleNamespace(sleep=pauses.append))
+    monkeypatch.setattr(django.db, "connections", {"default": None})
+    with pytest.raises(django.db.OperationalError) if fails >= tries else contextlib.nullcontext():
+        django_side.run_patiently(
+            "default", [{"atomic": True}, {"atomic": atomic}], None, lambda **news: told.append(news)
+        )
+    assert len(begun) == tries
+    assert told == [{"stage": "locked out", "tries": number} for number in range(1, tries)]
+    assert pauses == [2**number for number in range(tries - 1)]
+
+
+class OperationalError(Exception):
+    """What a driver of PostgreSQL raises: psycopg has `sqlstate`, the one before it `pgcode`."""
+
+    def __init__(self, code: str, name: str) -> None:
+        super().__init__()
+        setattr(self, name, code)
 
 
 def test_the_way_back_in_mariadb() -> None:

@@ -11,7 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.intermission.django.plugins.module_utils.migrating import DIED, Migrating
+from ansible_collections.intermission.django.plugins.module_utils.migrating import (
+    DIED,
+    RESTORED,
+    WHOLE,
+    Migrating,
+    left_by,
+)
 from ansible_collections.intermission.django.plugins.module_utils.migrations import MigrationError
 
 from django_project import ADD, ADD_MORE, FAIL, Project, fails_halfway
@@ -237,17 +243,77 @@ def test_a_part_that_one_run_has_left_is_there_for_the_next_that_fails_too(migra
     """That one runs in a transaction, and is another release's: it leaves nothing itself, and the database is not as it was."""
     fails_halfway(migrated, "0002_fail", "0001_initial")
     left = begin(migrated, job).wait(None, 60)
-    assert (left["halfway"], Migrating(job, "r2").left_halfway()) == (True, True)
+    part = {"halfway": True, "parts": ["tea.0002_fail"]}
+    assert Migrating(job, "r2").left() == part
     migrated.add("tea", "0002_fail", f"{ADD_MORE}, {FAIL}", after="0001_initial")
     again = begin(migrated, job, "r2")
     told = again.wait(None, 60)
     assert told["failure"] == "RuntimeError: the tea is cold"
-    assert (told["halfway"], told["backup"]) == (True, left["backup"])
+    assert (told["backup"], again.left()) == (left["backup"], part)
     again.begin_undo(how(migrated), request(migrated))
     kept = again.wait(None, 60)
     assert (kept["undone"], kept["halfway"]) == ("", True)
     assert kept["failure"].startswith("a part of a migration may be in the database")
     again.begin_undo(how(migrated), request(migrated, restores=True))
     back = again.wait(None, 60)
-    assert (back["undone"], back["halfway"], again.left_halfway()) == ("restored", False, False)
+    assert (back["undone"], again.left()) == ("restored", WHOLE)
     assert migrated.tables()["tea_leaf"] == ["id", "name"]
+
+
+def test_who_says_that_the_database_is_whole_is_believed(migrated: Project, job: Path) -> None:
+    """Also by the one who takes back what comes next, without having migrated."""
+    fails_halfway(migrated, "0002_fail", "0001_initial")
+    first = begin(migrated, job)
+    left = first.wait(None, 60)
+    first.believe()
+    again = Migrating(job, "r2")
+    assert again.left() == WHOLE
+    again.begin_undo(how(migrated), request(migrated))
+    undone = again.wait(None, 60)
+    assert (undone["undone"], undone["halfway"], undone["backup"]) == ("nothing", False, left["backup"])
+
+
+def test_who_says_so_of_one_whose_process_is_gone_is_believed(migrated: Project, job: Path) -> None:
+    slow = Waiting(migrated, "0002_slow", "0001_initial", atomic=False)
+    migrating = begin(migrated, job)
+    wait_until(slow.is_at_it)
+    assert migrating.left() == WHOLE, "it still runs"
+    wait_until(lambda: told_of(migrating).get("migration") == "tea.0002_slow")
+    kill(migrating)
+    assert migrating.wait(None, 60)["failure"] == DIED
+    assert migrating.left() == {"halfway": True, "parts": ["tea.0002_slow"]}
+    migrating.believe()
+    assert migrating.left() == WHOLE
+
+
+TOLD = {"migration": "tea.0003", "atomic": False, "parts": ["tea.0002"]}
+
+
+@pytest.mark.parametrize(
+    ("told", "result", "parts"),
+    [
+        (TOLD, {"halfway": True, "applied": ["tea.0002"]}, ["tea.0003"]),
+        (TOLD, {"halfway": True, "applied": []}, ["tea.0002", "tea.0003"]),
+        (TOLD, {"halfway": False, "applied": []}, ["tea.0002"]),
+        (TOLD, None, ["tea.0002", "tea.0003"]),
+        ({**TOLD, "migration": "tea.0002"}, None, ["tea.0002"]),
+        ({**TOLD, "atomic": True}, None, ["tea.0002"]),
+        ({"parts": []}, {"halfway": True, "applied": []}, []),
+        ({"stage": "restoring", "atomic": False}, {}, [RESTORED]),
+        ({"stage": "restoring", "atomic": True, "parts": ["tea.0002"]}, {}, ["tea.0002"]),
+    ],
+)
+def test_what_is_left_by_one_that_came_to_no_end(
+    told: dict[str, Any], result: dict[str, Any] | None, parts: list[str]
+) -> None:
+    assert left_by(told, result) == {"halfway": bool(parts), "parts": parts}
+
+
+def test_a_way_back_that_stops_halfway_leaves_a_part_too(migrated: Project, job: Path) -> None:
+    back = f"migrations.RunPython(migrations.RunPython.noop, forwards), {ADD}"
+    migrated.add("tea", "0002_price", back, after="0001_initial", atomic=False)
+    migrating = begin(migrated, job)
+    assert migrating.wait(None, 60)["failure"] == ""
+    migrating.begin_undo(how(migrated), request(migrated))
+    assert migrating.wait(None, 60)["failure"] == "RuntimeError: the tea is cold"
+    assert migrating.left() == {"halfway": True, "parts": ["tea.0002_price"]}

@@ -129,14 +129,14 @@ def cut_short(host: Host, wanted: str) -> None:
     host.commands["reload"] = f"echo reload >>{host.log}"
 
 
-def test_an_apply_that_was_cut_short_is_finished(host: Host) -> None:
+def test_a10_an_apply_that_was_cut_short_is_finished(host: Host) -> None:
     cut_short(host, "ok 2")
     assert host.apply("ok 2")
     assert host.conf.read_text() == "ok 2"
     assert host.done() == ["start", "reload"]
 
 
-def test_an_apply_that_was_cut_short_is_put_back_to_before_it(host: Host) -> None:
+def test_a10_an_apply_that_was_cut_short_is_put_back_to_before_it(host: Host) -> None:
     cut_short(host, "ok 2")
     with pytest.raises(NginxError):
         host.apply("wrong")

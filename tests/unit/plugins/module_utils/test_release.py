@@ -69,7 +69,7 @@ def host(tmp_path: Path) -> Host:
     return Host(tmp_path)
 
 
-def test_a_releases_files_are_dated_to_now_and_what_links_lead_to_is_not(host: Host, tmp_path: Path) -> None:
+def test_a21_a_releases_files_are_dated_to_now_and_what_links_lead_to_is_not(host: Host, tmp_path: Path) -> None:
     releases = host.releases
     host.unpack("r1", {"requirements.txt": "", "static/shop.css": "tea"})
     file = releases.path("r1") / "static" / "shop.css"
