@@ -78,7 +78,7 @@ class Site:
         self.playbook_arguments: list[str] = []
 
     def start_playbook(self, name: str, *arguments: str, **variables: object) -> subprocess.Popen[str]:
-        """Start a playbook that may be killed, or waited for."""
+        """Start a playbook that may be killed, or interrupted with all of its process group, or waited for."""
         return subprocess.Popen(
             [str(BIN / "ansible-playbook"), *self.arguments(name, *arguments, **variables)],
             cwd=CHECKOUT,
@@ -87,6 +87,7 @@ class Site:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            start_new_session=True,
         )
 
     def playbook(self, name: str, *arguments: str, **variables: object) -> Run:

@@ -140,5 +140,5 @@ def test_no_value_that_may_be_secret_is_told(make_host: MakeHost) -> None:
     assert "swordfish" not in told
 
 
-def test_the_rate_decides_how_many_connections_are_enough(make_host: MakeHost) -> None:
+def test_n31_the_rate_decides_how_many_connections_are_enough(make_host: MakeHost) -> None:
     assert [one.id for one in make_host("healthy-ansible-role", rate=400).examine()] == ["N31"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import socket
 import sqlite3
 import subprocess
@@ -40,6 +41,7 @@ __all__ = [
     "Shop",
     "ended",
     "free_ports",
+    "interrupted",
     "stocked",
     "wait_until",
 ]
@@ -189,3 +191,21 @@ def free_ports(number: int) -> int:
                 one.close()
         return first
     raise AssertionError("no free ports")
+
+
+def interrupted(site: Shop, record: Path, number: signal.Signals) -> None:
+    """Let all processes of a deploy's run get a signal when it migrates, and see that one more run goes on."""
+    with site.visitors(record):
+        run = site.start_playbook("deploy.yml", django_release_version="v2")
+        wait_until(lambda: [entry.get("phase") for entry in site.journal()][-1] == "migrate", "it migrates")
+        os.killpg(run.pid, number)
+        output = "".join(run.communicate())
+        assert run.returncode != 0, output
+        unfinished = [entry["unfinished_deploy"] for entry in site.current_status()["hosts"]]
+        assert [(entry["version"], entry["phase"]) for entry in unfinished] == [("v2", "migrate")] * len(unfinished)
+        assert site.kinds() == {"maintenance"}
+        again = site.deploy("v2")
+        assert again.status == 0, again.output
+    facts = site.verdict(record)
+    assert (facts["unexpected"], set(facts["classes"])) == (0, {"app 1", "maintenance", "app 2"}), facts
+    assert [entry["unfinished_deploy"] for entry in site.current_status()["hosts"]] == [None] * len(unfinished)

@@ -43,7 +43,7 @@ def test_check_prints_the_plan_of_a_deploy_with_a_migration(lone: Shop) -> None:
     assert lone.versions() == {"2"}
 
 
-def test_a_release_without_migration_is_taken_up_without_a_window(lone: Shop, record: Path) -> None:
+def test_a17_a_release_without_migration_is_taken_up_without_a_window(lone: Shop, record: Path) -> None:
     with lone.visitors(record):
         run = lone.deploy("v2_1")
     assert run.status == 0, run.output
@@ -82,7 +82,7 @@ def test_rollback_goes_back_with_the_schema(lone: Shop, record: Path) -> None:
         assert after[table]["rows"] >= before[table]["rows"]
 
 
-def test_an_older_release_is_not_put_on_a_newer_schema(lone: Shop) -> None:
+def test_a17_an_older_release_is_not_put_on_a_newer_schema(lone: Shop) -> None:
     lone.at("v2")
     run = lone.deploy("v1")
     assert run.status == 2

@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from e2e.shop import NODES, Shop, wait_until
+from e2e.shop import CHECKOUT, NODES, Shop, wait_until
 
-WEB2_BY_SSH_TO_A_CLOSED_PORT = {
-    "ansible_connection": "{{ 'ansible.builtin.ssh' if inventory_hostname == 'web2' else 'ansible.builtin.local' }}",
-    "ansible_host": "127.0.0.1",
-    "ansible_port": 1,
-}
+
+def by_ssh_to_a_closed_port(node: str, more: str = "true") -> dict[str, object]:
+    """Give the variables that let a node be out of reach, where a condition holds."""
+    gone = f"inventory_hostname == '{node}' and {more}"
+    connection = f"{{{{ 'ansible.builtin.ssh' if {gone} else 'ansible.builtin.local' }}}}"
+    return {"ansible_connection": connection, "ansible_host": "127.0.0.1", "ansible_port": 1}
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +33,7 @@ def only_app_and_maintenance(shop: Shop, record: Path) -> dict[str, int]:
     return classes
 
 
-def test_a_failed_migration_holds_the_site_closed_and_says_what_to_do(lone: Shop, record: Path) -> None:
+def test_a7_a8_a20_a_failed_migration_holds_the_site_closed_and_says_what_to_do(lone: Shop, record: Path) -> None:
     before = lone.fingerprint()
     with lone.visitors(record):
         run = lone.deploy("fails_halfway")
@@ -54,15 +55,24 @@ def test_a_failed_migration_holds_the_site_closed_and_says_what_to_do(lone: Shop
     assert "a visitor gets" not in asked.words
     again = lone.deploy("v2")
     assert again.status == 2
-    assert "A part of a migration that failed before may be in the database." in again.words
+    assert "A part of orders.0002_orderline_total_cents may be in the database from a run before" in again.words
     assert "duplicate column name: total_cents" in again.words
     assert "STATE shop stays closed: visitors see the maintenance page." in again.words
     assert "may be there in part" in again.words
     assert (lone.kinds(), [lone.gunicorn(node, "status") for node in lone.nodes]) == ({"maintenance"}, [3])
-    restore = re.search(r"^ +(python3 -c .*)$", again.stdout, re.MULTILINE)
-    assert restore
-    subprocess.run(restore.group(1), shell=True, check=True)
-    run = lone.deploy("v1")
+    for _ in range(2):
+        refused = lone.deploy("v1")
+        assert refused.status == 2
+        assert "FAILED in the phase plan of v1" in refused.words
+        assert "visitors would get it on a half migrated database" in refused.words
+    assert (lone.kinds(), [lone.gunicorn(node, "status") for node in lone.nodes]) == ({"maintenance"}, [3])
+    restore, deploy = re.findall(r"^ +((?:python3 -c|ansible-playbook deploy.yml) .*)$", again.stdout, re.MULTILINE)[
+        -2:
+    ]
+    subprocess.run(restore, shell=True, check=True)
+    words = re.findall(r"-e (\w+)=(\S+)", deploy)
+    assert words == [("django_release_version", "v1"), ("django_migrate_database_is_whole", "true")]
+    run = lone.deploy("v1", django_migrate_database_is_whole=True)
     assert run.status == 0, run.output
     assert lone.versions() == {"1"}
     after = lone.fingerprint()
@@ -105,7 +115,7 @@ def test_a_release_that_does_not_start_costs_visitors_nothing_nor_the_live_one_i
     assert (lone.root / "web1/shop/current").resolve().name == live
 
 
-def test_a_failure_after_the_gate_has_closed_reopens_every_node(shop: Shop, record: Path) -> None:
+def test_a7_a_failure_after_the_gate_has_closed_reopens_every_node(shop: Shop, record: Path) -> None:
     """A7: rescue has to run on all hosts, although only one of them failed."""
     somewhere = "{{ 'http://127.0.0.1:1/' if inventory_hostname == 'web2' else 'http://127.0.0.1:' ~ demo_port ~ '/' }}"
     with shop.visitors(record):
@@ -115,6 +125,21 @@ def test_a_failure_after_the_gate_has_closed_reopens_every_node(shop: Shop, reco
     assert shop.versions() == {"1"}
     assert set(only_app_and_maintenance(shop, record)) == {"app 1", "maintenance"}
     assert "orders.0002" not in shop.manage("showmigrations", "--plan", "orders").split("[X]")[-1]
+
+
+def test_a1_a_play_that_takes_the_hosts_in_batches_is_refused(shop: Shop, tmp_path: Path) -> None:
+    play = tmp_path / "batches.yml"
+    text = (CHECKOUT / "playbooks/deploy.yml").read_text()
+    text = text.replace("import_playbook: ", "import_playbook: intermission.django.").replace(
+        "select_deployed.yml", "select_deployed"
+    )
+    play.write_text(text.replace("  gather_facts: false\n", "  gather_facts: false\n  serial: 1\n"))
+    before = shop.tree()
+    run = shop.playbook(str(play), django_release_version="v2")
+    assert run.status == 2
+    assert "web2 would serve the old code on the new database: this play takes the hosts in batches." in run.words
+    assert "could not be reached" not in run.words
+    assert (shop.versions(), shop.tree()) == ({"1"}, before)
 
 
 @pytest.mark.parametrize(
@@ -137,18 +162,20 @@ def test_a_server_that_leads_elsewhere_is_not_left_behind_by_a_failure(
     assert lone.versions() == {"1"}
 
 
-def test_a5_a_host_that_cannot_be_reached_stops_the_deploy_for_all(shop: Shop) -> None:
+@pytest.mark.parametrize("node", NODES)
+def test_a2_a5_a_host_that_cannot_be_reached_stops_the_deploy_for_all(shop: Shop, node: str) -> None:
+    """Also the first, which is the one that migrates."""
     before = shop.tree()
-    run = shop.deploy("v2", **WEB2_BY_SSH_TO_A_CLOSED_PORT)
+    run = shop.deploy("v2", **by_ssh_to_a_closed_port(node))
     assert run.status == 4
-    assert "FAILED Nothing has been changed. web2 could not be reached" in run.words
+    assert f"FAILED Nothing has been changed. {node} could not be reached" in run.words
     assert shop.versions() == {"1"}
-    assert [name for name in shop.tree() if name not in before and "/web2/" in name] == []
+    assert [name for name in shop.tree() if name not in before and f"/{node}/" in name] == []
     assert "phase close" not in run.words
 
 
 def test_a_host_that_is_gone_is_left_behind_where_it_is_named_and_comes_along_when_it_is_back(shop: Shop) -> None:
-    gone = {**WEB2_BY_SSH_TO_A_CLOSED_PORT, "django_release_ignore_hosts": "web2"}
+    gone = {**by_ssh_to_a_closed_port("web2"), "django_release_ignore_hosts": "web2"}
     refused = shop.deploy("v2", **gone)
     assert refused.status == 2
     assert "web2 would serve the old code on the migrated database when it is back" in refused.words
@@ -165,12 +192,10 @@ def test_a_host_that_is_gone_is_left_behind_where_it_is_named_and_comes_along_wh
     assert [entry["left_behind"] for entry in shop.current_status()["hosts"]] == [False, False]
 
 
-def test_a5_a_host_that_drops_out_after_it_was_closed_stops_the_migration(shop: Shop) -> None:
+def test_a5_a6_a_host_that_drops_out_after_it_was_closed_stops_the_migration(shop: Shop) -> None:
     """The host vanishes between its proof and the migration: the others reopen, the run fails and names it."""
-    late = dict(WEB2_BY_SSH_TO_A_CLOSED_PORT)
-    vanishes = "inventory_hostname == 'web2' and (__django_release_noted | default({})).phase | default('') == 'close'"
-    late["ansible_connection"] = f"{{{{ 'ansible.builtin.ssh' if {vanishes} else 'ansible.builtin.local' }}}}"
-    run = shop.deploy("v2", **late)
+    closed = "(__django_release_noted | default({})).phase | default('') == 'close'"
+    run = shop.deploy("v2", **by_ssh_to_a_closed_port("web2", closed))
     assert run.status != 0
     assert "web2 could not be reached" in run.words
     assert shop.ask("web1").version == "1"

@@ -6,11 +6,12 @@ The seed is printed at the head of the tests; FAULTS_SEED of the environment giv
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
 
-from e2e.shop import Shop
+from e2e.shop import Shop, interrupted
 from faults import matrix
 
 SIZE = 2
@@ -28,3 +29,9 @@ def test_a9_wherever_a_deploy_is_killed_one_rerun_finishes_it(
     case = sample[number]
     print(f"Point {case.number}, {case.point}")
     assert matrix.try_case(shop, case, tmp_path).problems == []
+
+
+def test_a9_where_a_deploy_is_interrupted_one_rerun_finishes_it(shop: Shop, record: Path) -> None:
+    """By Ctrl-C, which all of the run's processes get: Ansible goes through neither rescue nor always then."""
+    shop.at("v1")
+    interrupted(shop.alone(), record, signal.SIGINT)

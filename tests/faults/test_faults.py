@@ -10,6 +10,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -18,7 +19,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.intermission.django.plugins.module_utils.controller import identity
 
-from e2e.shop import NODES, Shop
+from e2e.shop import NODES, Shop, interrupted
 from faults.data import losses
 from faults.killing import MIGRATES, PHASES, Point, gone_from, noting, watch
 
@@ -56,7 +57,7 @@ def seen(shop: Shop, record: Path) -> set[str]:
 
 @pytest.mark.parametrize("node", NODES)
 @pytest.mark.parametrize("phase", PHASES)
-def test_a5_a_host_that_drops_out(
+def test_a4_a5_a_host_that_drops_out(
     shop: Shop, record: Path, data_is_whole: Callable[[], bool], phase: str, node: str
 ) -> None:
     other = next(name for name in NODES if name != node)
@@ -114,13 +115,28 @@ def test_a5_a_host_that_drops_out_when_there_is_nothing_left_to_do_but_to_give_t
     assert seen(shop, record) == {"app 1", "maintenance", "app 2"}
 
 
-def test_a_host_whose_app_is_down_is_closed_while_the_others_serve(shop: Shop) -> None:
+def test_a3_a_host_whose_app_is_down_is_closed_while_the_others_serve(shop: Shop) -> None:
     """Each goes its own way, so none can wait for the other in a task."""
     assert shop.gunicorn("web2", "stop") == 0
     run = shop.deploy("v1_2")
     assert run.status == 0, run.output
     assert shop.versions() == {"1.2"}
     assert ["opened" in {entry["event"] for entry in shop.journal(node)[-8:]} for node in NODES] == [False, True]
+
+
+def test_a9_where_a_deploy_is_ended_one_rerun_finishes_it(shop: Shop, record: Path) -> None:
+    interrupted(shop, record, signal.SIGTERM)
+
+
+def test_a11_hosts_go_in_step_also_where_other_plays_go_freely(shop: Shop, record: Path) -> None:
+    shop.environment["ANSIBLE_STRATEGY"] = "free"
+    try:
+        with shop.visitors(record):
+            run = shop.deploy("v2")
+    finally:
+        del shop.environment["ANSIBLE_STRATEGY"]
+    assert run.status == 0, run.output
+    assert (shop.versions(), seen(shop, record)) == ({"2"}, {"app 1", "maintenance", "app 2"})
 
 
 def test_a9_a_deploy_that_fails_after_one_that_was_killed_goes_back_to_before_both(

@@ -57,6 +57,14 @@ def test_a_playbook_has_no_logic(name: str) -> None:
         assert play.get("gather_facts", False) is False
 
 
+@pytest.mark.parametrize("name", PLAYBOOKS)
+def test_a11_a_playbook_lets_no_host_go_alone(name: str) -> None:
+    """Whatever strategy the user's settings have."""
+    for play in yaml.safe_load((CHECKOUT / "playbooks" / f"{name}.yml").read_text()):
+        assert "import_playbook" in str(play) or play["strategy"] == "ansible.builtin.linear"
+        assert "serial" not in play
+
+
 @pytest.mark.parametrize(
     ("kind", "names"),
     [("module", MODULES), ("filter", FILTERS), ("callback", CALLBACKS), ("role", ROLES)],

@@ -282,7 +282,7 @@ def test_what_all_hosts_have_in_common_is_checked_and_told_once(hosts: Site, tmp
     assert closed(tmp_path) == []
 
 
-def test_where_hosts_differ_each_decides_for_itself(hosts: Site, tmp_path: Path) -> None:
+def test_a3_where_hosts_differ_each_decides_for_itself(hosts: Site, tmp_path: Path) -> None:
     file = tmp_path / "state.txt"
     own = {"maintenance_window_mechanism": "state_file", "maintenance_window_state_file": str(file)}
     ran = hosts(one={}, two=own, three={"maintenance_window_expires": True}, four={"maintenance_window_share": 15})
