@@ -87,13 +87,13 @@ def test_2_a15_a_migration_closes_the_site_and_gives_way_to_who_waits_behind_it_
 
     def deploy() -> Run:
         reads = "BEGIN; SELECT count(*) FROM orders_orderline; SELECT pg_sleep(600)"
-        database.check_output("systemd-run --unit=reader --uid=postgres psql --command=%s shop", reads)
+        database.check_output("systemd-run --uid=postgres --setenv=PGAPPNAME=reader psql --command=%s shop", reads)
         run = site.start_playbook("deploy.yml", django_release_version="v2", django_migrate_lock_timeout=1)
         for state in (True, False, True):
             wait_until(partial(is_so, run, state), f"the migration {'waits' if state else 'gives way'}")
             assert run.poll() is None, "".join(run.communicate())
         assert site.kinds() == {"maintenance"}
-        database.check_output("systemctl stop reader")
+        sql(database, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'reader'")
         output, errors = run.communicate()
         return Run(run.returncode, output, errors)
 
