@@ -266,6 +266,27 @@ def test_migrating_has_begun_where_one_host_has_come_to_it(
     assert f"web1 {phase} True" in ran.stdout, ran.stdout + ran.stderr
 
 
+ALIKE = """
+- hosts: web
+  connection: local
+  gather_facts: false
+  vars_files: ["{variables}"]
+  tasks:
+    - name: Say it
+      intermission.django.report:
+        text: "{{{{ __django_release_failures | join(' AND ') }}}} END"
+      run_once: true
+"""
+
+
+def test_what_hosts_say_alike_is_said_once(ansible_playbook: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+    said = {"web1": "Plan | Check: it is wrong", "web2": "", "web3": "Plan | Check: it is wrong", "web4": "No disk"}
+    hosts = {name: {"__django_release_here": here} for name, here in said.items()}
+    inventory = {"all": {"vars": {"__intermission_hosts": list(hosts)}, "children": {"web": {"hosts": hosts}}}}
+    ran = ansible_playbook(ALIKE.format(variables=ROLE_VARIABLES / "main.yml"), inventory=json.dumps(inventory))
+    assert "web1, web3: Plan | Check: it is wrong AND web4: No disk END" in ran.stdout, ran.stdout + ran.stderr
+
+
 def test_an_account_claims_no_more_than_is_so(ansible_plays: Plays) -> None:
     """Later plays have the facts of earlier ones, so that those with commands of manage.py come last."""
     managed: dict[str, Any] = {"__django_release_managed": {"results": []}}
