@@ -16,7 +16,7 @@ import socket
 import sys
 import time
 import traceback
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
@@ -187,21 +187,8 @@ def plan(request: dict[str, Any]) -> dict[str, Any]:
         "unknown": unknown(alias),
         "heads": heads(),
         "faults": database.faults(bool(request["backup_directory"]), request["trial_megabytes"]) if entries else [],
-        "restore": ways_back(database, request["backup"]),
+        "restore": database.restore(request["backup"]) if request["backup"] else [],
     }
-
-
-def ways_back(database: Database, backup: str | None, tables: Collection[str] | None = None) -> list[str]:
-    """Give the commands that restore a backup, of when there were these tables; none where there is none, or it cannot be read."""
-    if not backup:
-        return []
-    there = set(database.connection.introspection.table_names())
-    try:
-        return database.restore(
-            backup, sorted(there.difference(database.tables_in(backup) if tables is None else tables))
-        )
-    except OSError:
-        return []
 
 
 def migrate(request: dict[str, Any], tell: Tell) -> dict[str, Any]:
@@ -227,7 +214,6 @@ def migrate(request: dict[str, Any], tell: Tell) -> dict[str, Any]:
             refuse_the_unplanned(entries, request["planned"])
             if result["before"] is None:
                 result["before"] = applied(alias)
-            tables = set(connection.introspection.table_names())
             if request["backup_directory"] and entries and not result["backup"]:
                 tell(stage="backup")
                 connection.close()  # a long backup must not leave it to a server's or a firewall's idle timeout
@@ -242,7 +228,7 @@ def migrate(request: dict[str, Any], tell: Tell) -> dict[str, Any]:
                     run_patiently(alias, entries, targets, tell)
             finally:
                 result["seconds"] = round(time.monotonic() - started, 3)
-                result["restore"] = ways_back(database, result["backup"], None if request["backup"] else tables)
+                result["restore"] = database.restore(result["backup"]) if result["backup"] else []
                 left = [entry["label"] for entry in pending(alias, targets)]
                 result["applied"] = [entry["label"] for entry in entries if entry["label"] not in left]
                 failed = next((entry for entry in entries if entry["label"] in left), None)

@@ -103,12 +103,8 @@ class Database:
             counts[table] = int(cursor.fetchone()[0])
         return counts
 
-    def tables_in(self, backup: str) -> set[str]:
-        """Name the tables in a backup, where restoring it has to know. Raises OSError."""
-        return set()
-
-    def restore(self, backup: str, created: Sequence[str]) -> list[str]:
-        """Give the shell commands that restore a backup; ``created`` are tables that it does not have."""
+    def restore(self, backup: str) -> list[str]:
+        """Give the shell commands that restore a backup, and take away what it does not have."""
         raise NotImplementedError
 
 

@@ -10,7 +10,7 @@ import shlex
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import IO, Any, cast
 
 from ansible_collections.intermission.django.plugins.module_utils.engine import (
@@ -37,6 +37,12 @@ HOLDER_OF_NAMED_LOCK = """
 SELECT used.id, COALESCE(shown.host, 'of another account') FROM (SELECT IS_USED_LOCK(%s) AS id) AS used
 LEFT JOIN information_schema.processlist AS shown ON shown.id = used.id WHERE used.id IS NOT NULL
 """
+DROP_TABLES = (
+    "SET FOREIGN_KEY_CHECKS = 0, group_concat_max_len = 1048576;"
+    " SELECT COALESCE(CONCAT('DROP TABLE ', GROUP_CONCAT('`', REPLACE(table_name, '`', '``'), '`')), 'DO 0') INTO @dropping"
+    " FROM information_schema.tables WHERE table_schema = DATABASE() AND table_type = 'BASE TABLE';"
+    " PREPARE dropping FROM @dropping; EXECUTE dropping"
+)
 MYSQL_SSL_FILES = ("ca", "capath", "cert", "key", "cipher")
 MARIADB_SSL = {
     "DISABLED": ["skip-ssl"],
@@ -221,7 +227,7 @@ class MySQL(Database):
 
     def recover(self, backup: str) -> None:
         """Restore its tables, and drop the others afterwards: there is no transaction around either."""
-        wanted = self.tables_in(backup)
+        wanted = tables_of(backup)
         self.put_back(backup, self.name)
         with session_of_its_own(self.connection) as cursor:
             others = [table for table in self.connection.introspection.table_names(cursor) if table not in wanted]
@@ -237,27 +243,13 @@ class MySQL(Database):
             script.seek(0)
             run_program([program, f"--defaults-extra-file={options}", "--batch", database], os.environ, stdin=script)
 
-    def tables_in(self, backup: str) -> set[str]:
-        """Read it to its end."""
-        with gzip.open(backup, "rt", encoding="utf-8", errors="replace") as stream:
-            return {
-                found[1].replace("``", "`")
-                for line in stream
-                if (found := re.match(r"CREATE TABLE `((?:[^`]|``)+)`", line))
-            }
-
-    def restore(self, backup: str, created: Sequence[str]) -> list[str]:
-        """Drop the tables first that the backup does not replace."""
+    def restore(self, backup: str) -> list[str]:
+        """Drop all tables first: the backup does not replace those that came after it."""
         program = self.client("mariadb", "mysql") or "mariadb"
         known = {name: value for name, value in self.parameters().items() if name != "password"}
         where = [f"--{option}" for option in (*map("=".join, known.items()), *self.ssl_flags(program))]
         client = shlex.join([program, *where, "--password", self.name])
-        tables = ", ".join("`" + table.replace("`", "``") + "`" for table in created)
-        drop = f"SET FOREIGN_KEY_CHECKS = 0; DROP TABLE IF EXISTS {tables}"
-        return [
-            *([f"{client} --execute={shlex.quote(drop)}"] if created else []),
-            f"zcat {shlex.quote(backup)} | {client}",
-        ]
+        return [f"{client} --execute={shlex.quote(DROP_TABLES)}", f"zcat {shlex.quote(backup)} | {client}"]
 
 
 def option_value(value: str) -> str:
@@ -273,3 +265,13 @@ def last_bytes(path: str, count: int) -> bytes:
         while block := stream.read(2**20):
             tail = (tail + block)[-count:]
     return tail
+
+
+def tables_of(backup: str) -> set[str]:
+    """Name the tables in a backup of the client program mariadb-dump or mysqldump."""
+    with gzip.open(backup, "rt", encoding="utf-8", errors="replace") as stream:
+        return {
+            found[1].replace("``", "`")
+            for line in stream
+            if (found := re.match(r"CREATE TABLE `((?:[^`]|``)+)`", line))
+        }

@@ -248,7 +248,7 @@ class PostgreSQL(Database):
             ]
             run_program(psql, environment, stdin=script)
 
-    def restore(self, backup: str, created: Sequence[str]) -> list[str]:
+    def restore(self, backup: str) -> list[str]:
         """Drop the tables first: foreign keys that the backup does not know would keep some of them."""
         known = {name: value for name, value in self.parameters().items() if name != "password"}
         where = shlex.quote(" ".join(f"{name}={conninfo_value(value)}" for name, value in known.items()))

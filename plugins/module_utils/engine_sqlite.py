@@ -7,7 +7,7 @@ import fcntl
 import os
 import shlex
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 from ansible_collections.intermission.django.plugins.module_utils.engine import (
     Database,
@@ -68,7 +68,7 @@ class SQLite(Database):
         ):
             source.backup(target)
 
-    def restore(self, backup: str, created: Sequence[str]) -> list[str]:
+    def restore(self, backup: str) -> list[str]:
         """Copy the backup back over it."""
         copy = "import sqlite3, sys; sqlite3.connect(sys.argv[1]).backup(sqlite3.connect(sys.argv[2]))"
         return [f'python3 -c "{copy}" {shlex.quote(backup)} {shlex.quote(self.name)}']

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Optional
 
@@ -80,7 +80,7 @@ class Migrating:
             try:
                 result = run(**how, standby=self.standby, tell=pass_on, verb=verb, **asked)
                 # What came to its end has made a whole of the parts that were there, or taken them back
-                return {**kept, **result, **(left_by(told, result) if result["failure"] else WHOLE)}
+                return {**kept, **result, **(left_by(told, result.get("applied", ())) if result["failure"] else WHOLE)}
             except MigrationError as error:
                 started = told.get("stage") in TOUCHING
                 known = {name: told[name] for name in kept}
@@ -124,16 +124,14 @@ class Migrating:
         return {**told, "began": record["since"], **result}
 
 
-def left_by(told: Mapping[str, Any], result: Optional[Mapping[str, Any]] = None) -> dict[str, Any]:
-    """Say what a run that did not come to its end has left by its news and its result: a part of what it was at, or of one before.
+def left_by(told: Mapping[str, Any], applied: Sequence[str] = ()) -> dict[str, Any]:
+    """Say what a run that did not come to its end has left by its news: a part of what it was at, or of one before.
 
-    A migration that was applied after all is in the database as a whole.
+    What is ``applied`` after all is in the database as a whole; where the database cannot be asked any more, that is not known.
     """
-    result = result or {}
-    parts = [part for part in told.get("parts") or [] if part not in result.get("applied", ())]
-    halfway = result.get("halfway", not told.get("atomic", True))
+    parts = [part for part in told.get("parts") or [] if part not in applied]
     at = RESTORED if told.get("stage") == "restoring" else told.get("migration")
-    if halfway and at and at not in parts:
+    if at and not told.get("atomic", True) and at not in [*applied, *parts]:
         parts.append(at)
     return {"halfway": bool(parts), "parts": parts}
 

@@ -485,7 +485,6 @@ TOLD = """
     django_release_strategy: window
     __django_release_label: v2
     __django_release_id: abc
-    __django_release_app: {{running: true}}
     __django_release_known: {{closed_by_setting: false, live: {{release: old}}}}
     __django_release_needs_window: true
     __django_release_holds: false
@@ -502,6 +501,7 @@ TOLD = """
     - name: Note it
       ansible.builtin.set_fact:
         __django_release_noted: {{status: {first}}}
+        __django_release_app: {{running: {runs}}}
 
     - name: Say it
       intermission.django.report:
@@ -525,13 +525,14 @@ OF_DEPLOY = {"on": True, "window": {"id": "deploy-1"}}
 def told(template: str, **facts: Any) -> str:
     """Give a play that says a plan, or the end of a deploy, of two hosts."""
     path = TEMPLATE.with_name(template)
-    known = {"first": OPEN, "second": OPEN, "unfinished": False, "left": {}, "pending": [], **facts}
+    known = {"first": OPEN, "second": OPEN, "unfinished": False, "runs": True, "left": {}, "pending": [], **facts}
     written = {name: json.dumps(value) for name, value in known.items()}
     return TOLD.format(variables=ROLE_VARIABLES / "main.yml", template=path, **written)
 
 
 def test_a_plan_and_the_end_say_what_keeps_visitors_out(ansible_plays: Plays) -> None:
     halfway = {"halfway": True, "parts": ["tea.0002"], "backup": "/b/shop.gz"}
+    before: dict[str, Any] = {"parts": [], "backup": None, "before": []}
     plays = {
         "open": told("done.txt.j2", first=OF_DEPLOY),
         "one by hand": told("done.txt.j2", second=BY_HAND),
@@ -541,8 +542,9 @@ def test_a_plan_and_the_end_say_what_keeps_visitors_out(ansible_plays: Plays) ->
         "plan both": told("plan.txt.j2", pending=[MIGRATION], first=PLANNED_WINDOW, second=PLANNED_WINDOW),
         "plan unfinished": told("plan.txt.j2", pending=[MIGRATION], first=OF_DEPLOY, unfinished=True),
         "plan halfway": told("plan.txt.j2", pending=[MIGRATION], left=halfway),
-        "plan unfinished by hand": told("plan.txt.j2", first=BY_HAND, left={"parts": [], "backup": None, "before": []}),
-        "plan open, not unfinished": told("plan.txt.j2", left={"parts": [], "backup": None, "before": []}),
+        "plan serving by hand": told("plan.txt.j2", first=BY_HAND, left=before),
+        "plan unfinished by hand": told("plan.txt.j2", first=BY_HAND, runs=False, unfinished=True, left=before),
+        "plan open, not unfinished": told("plan.txt.j2", left=before),
         "plan whole": told("plan.txt.j2", pending=[MIGRATION], left={**halfway, "parts": []}),
     }
     printed = {name: " ".join(text.split()) for name, text in ansible_plays(plays).items()}
@@ -550,8 +552,9 @@ def test_a_plan_and_the_end_say_what_keeps_visitors_out(ansible_plays: Plays) ->
         "Closed stays web2: somebody opened the window by hand before this deploy": ["one by hand"],
         "It stays closed: somebody opened the window upgrade before this deploy": ["both"],
         "To open the site: ansible-playbook playbooks/maintenance_off.yml": ["one by hand", "both"],
-        "Somebody's window stays open: localhost.": ["plan by hand", "plan unfinished by hand"],
+        "Somebody's window stays open: localhost.": ["plan by hand", "plan serving by hand", "plan unfinished by hand"],
         "Somebody's window stays open: localhost, web2 (upgrade).": ["plan both"],
+        "A deploy did not finish. No migration is pending: it runs v2 (abc).": ["plan unfinished by hand"],
         "It is closed now, by a deploy that did not finish": ["plan unfinished"],
         "A part of tea.0002 may be in the database from a run before": ["plan halfway"],
         "The database as it was: /b/shop.gz on localhost": ["plan halfway"],

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from django_project import ADD, FAIL, First, Project
+from django_project import ADD, ADD_MORE, FAIL, First, Project
 
 pytestmark = pytest.mark.programs
 
@@ -80,3 +80,9 @@ def test_a12_each_database_of_an_inventory_is_migrated_once_and_its_hosts_alone_
         f"{name} SAYS RuntimeError: the tea is cold END" in said for name in ("web1", "web2", "pen1", "pen2", "wheel")
     ]
     assert failed == [False, False, True, True, False], said
+    blog.add("tea", "0002_fail", ADD_MORE, after="0001_initial")
+    shop.add("tea", "0003_more", ADD_MORE, after="0002_price")
+    again = ansible_playbook(PLAY, inventory=json.dumps({"all": {"children": groups}}))
+    assert again.stdout.count("changed=1") == 2, again.stdout + again.stderr
+    backups = [len([*project.backups.iterdir()]) for project in (shop, blog, mill)]
+    assert backups == [2, 1, 1], "after a failure it is that of before, which is the way back"

@@ -290,23 +290,30 @@ TOLD = {"migration": "tea.0003", "atomic": False, "parts": ["tea.0002"]}
 
 
 @pytest.mark.parametrize(
-    ("told", "result", "parts"),
+    ("told", "applied", "parts"),
     [
-        (TOLD, {"halfway": True, "applied": ["tea.0002"]}, ["tea.0003"]),
-        (TOLD, {"halfway": True, "applied": []}, ["tea.0002", "tea.0003"]),
-        (TOLD, {"halfway": False, "applied": []}, ["tea.0002"]),
-        (TOLD, None, ["tea.0002", "tea.0003"]),
-        ({**TOLD, "migration": "tea.0002"}, None, ["tea.0002"]),
-        ({**TOLD, "atomic": True}, None, ["tea.0002"]),
-        ({"parts": []}, {"halfway": True, "applied": []}, []),
-        ({"stage": "restoring", "atomic": False}, {}, [RESTORED]),
-        ({"stage": "restoring", "atomic": True, "parts": ["tea.0002"]}, {}, ["tea.0002"]),
+        (TOLD, ["tea.0002"], ["tea.0003"]),
+        (TOLD, [], ["tea.0002", "tea.0003"]),
+        (TOLD, ["tea.0003"], ["tea.0002"]),
+        ({**TOLD, "migration": "tea.0002"}, [], ["tea.0002"]),
+        ({**TOLD, "atomic": True}, [], ["tea.0002"]),
+        ({"parts": []}, [], []),
+        ({"stage": "restoring", "atomic": False}, [], [RESTORED]),
+        ({"stage": "restoring", "atomic": True, "parts": ["tea.0002"]}, [], ["tea.0002"]),
     ],
 )
-def test_what_is_left_by_one_that_came_to_no_end(
-    told: dict[str, Any], result: dict[str, Any] | None, parts: list[str]
-) -> None:
-    assert left_by(told, result) == {"halfway": bool(parts), "parts": parts}
+def test_what_is_left_by_one_that_came_to_no_end(told: dict[str, Any], applied: list[str], parts: list[str]) -> None:
+    assert left_by(told, applied) == {"halfway": bool(parts), "parts": parts}
+
+
+def test_a_part_is_there_where_the_database_could_not_be_asked_afterwards(migrated: Project, job: Path) -> None:
+    """Its server is gone in the middle of a migration that is not atomic, and so is what tells how far it came."""
+    lose = "editor.connection.settings_dict.update(NAME='/nowhere/at/all'), editor.connection.close()"
+    gone = f"migrations.RunPython(lambda apps, editor: ({lose}))"
+    migrated.add("tea", "0002_price", f"{ADD}, {gone}", after="0001_initial", atomic=False)
+    migrating = begin(migrated, job)
+    assert "unable to open database file" in migrating.wait(None, 60)["failure"]
+    assert migrating.left() == {"halfway": True, "parts": ["tea.0002_price"]}
 
 
 def test_a_way_back_that_stops_halfway_leaves_a_part_too(migrated: Project, job: Path) -> None:
