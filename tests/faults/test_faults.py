@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.intermission.django.plugins.module_utils.controller import identity
 
-from e2e.shop import NODES, Shop, interrupted
+from e2e.shop import CHECKOUT, NODES, Shop, interrupted
 from faults.data import losses
 from faults.killing import MIGRATES, PHASES, Point, gone_from, noting, watch
 
@@ -417,6 +417,46 @@ def test_a_host_that_cannot_note_which_release_is_live_where_nothing_was_migrate
         ]
         assert shop.versions() == {"1"}
     assert seen(shop, record) == {"app 1"}
+
+
+def test_a_rollback_that_fails_is_undone_with_what_it_had_reversed(shop: Shop, record: Path, tmp_path: Path) -> None:
+    """Also with the policy lift: the newer version cannot live without its migrations."""
+    assert shop.deploy("v2").status == 0
+    wanted = {
+        "django_release_smoke_tests": [{"path": "/orders/", "contains": "version 2<"}],
+        "django_release_smoke_seconds": 1,
+        "django_release_on_failure": "lift",
+        "django_release_summary_file": str(tmp_path / "deploy.json"),
+    }
+    with shop.visitors(record):
+        run = shop.playbook("playbooks/rollback.yml", **wanted)
+        assert run.status == 2
+        assert "FAILED in the phase activate of v1 (" in run.words
+        assert (
+            "STATE What this run had reversed is applied again. What was in the columns and tables that it took away"
+            in run.words
+        )
+        assert "shop serves what it served before (v2). NEXT" in run.words
+        assert "NEXT Mend what failed, and roll back again: ansible-playbook playbooks/rollback.yml" in run.words
+        assert shop.versions() == {"2"}
+        assert shop.has_migrated("orders.0002_orderline_total_cents")
+    assert seen(shop, record) == {"app 2", "maintenance"}
+    summary = json.loads((tmp_path / "deploy.json").read_text())
+    assert {name: summary[name] for name in ("succeeded", "rollback", "version", "taken_back")} == {
+        "succeeded": False,
+        "rollback": True,
+        "version": "v1",
+        "taken_back": "applied",
+    }
+    # What the rollback knows of its migrations is not the deploy's
+    both = tmp_path / "both.yml"
+    both.write_text("".join(f"- import_playbook: {CHECKOUT}/playbooks/{name}.yml\n" for name in ("rollback", "deploy")))
+    again = shop.playbook(str(both), django_release_version="v2")
+    assert again.status == 0, again.output
+    assert re.search(r"DONE shop runs v1 \(.* DONE shop runs v2 \(", again.words)
+    assert shop.versions() == {"2"}
+    assert shop.has_migrated("orders.0002_orderline_total_cents")
+    assert json.loads((shop.root / "web1/shop/live.json").read_text())["former"]["release"]
 
 
 @pytest.mark.parametrize("policy", ["hold", "rollback"])
